@@ -1,0 +1,219 @@
+//! The validated configuration: what every other module sees of flags and file.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What `attache run` is to do.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where objects come from.
+    pub source: Source,
+    /// How they are served.
+    pub serve: Serve,
+    /// The rules, in order.
+    pub on_change: Vec<Rule>,
+    /// The settle times of rules that give none.
+    pub settle: Settle,
+    /// How attache logs.
+    pub log: Log,
+}
+
+/// Where objects come from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// `--kubeconfig`: wins over all other credentials.
+    pub kubeconfig: Option<PathBuf>,
+    /// `--context`: a context of the kubeconfig.
+    pub context: Option<String>,
+    /// `--namespace`; else the pod's own, the context's, `default`.
+    pub namespace: Option<String>,
+    /// The objects named, those that a rule names included.
+    pub objects: Vec<NamedObject>,
+    /// The label selectors.
+    pub selectors: Vec<Selector>,
+    /// `--dir`: manifests instead of an API server.
+    pub dir: Option<PathBuf>,
+    /// Mounted ConfigMap volumes.
+    pub mounts: Vec<Mount>,
+    /// Whether an object nobody named is fetched on first read.
+    pub on_demand: bool,
+    /// The most bytes of keys and values held.
+    pub max_bytes: usize,
+}
+
+/// ConfigMap or Secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ObjectKind {
+    /// A ConfigMap.
+    ConfigMap,
+    /// A Secret.
+    Secret,
+}
+
+/// `[NS/]NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectName {
+    /// The namespace; `None` is the default namespace, known only at start.
+    pub namespace: Option<String>,
+    /// The name, a valid DNS subdomain.
+    pub name: String,
+}
+
+/// `[NS/]NAME[,optional]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedObject {
+    /// ConfigMap or Secret.
+    pub kind: ObjectKind,
+    /// Which one.
+    pub object: ObjectName,
+    /// Readiness does not wait for it to exist. True for an object that only a rule names.
+    pub optional: bool,
+}
+
+/// `[NS|*/]LABELS`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selector {
+    /// ConfigMaps or Secrets.
+    pub kind: ObjectKind,
+    /// Where.
+    pub namespace: SelectorNamespace,
+    /// The label selector in the API's syntax.
+    pub labels: String,
+}
+
+/// Where a selector looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SelectorNamespace {
+    /// The default namespace.
+    Default,
+    /// That one.
+    Named(String),
+    /// All of them (`*`).
+    All,
+}
+
+/// `[NS/]NAME=PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The ConfigMap it is served as.
+    pub object: ObjectName,
+    /// Where the volume is mounted.
+    pub path: PathBuf,
+}
+
+/// How objects are served.
+#[derive(Debug, Clone)]
+pub struct Serve {
+    /// `--address`: a loopback address unless `allow_non_loopback`. The default 127.0.0.1 also
+    /// listens on `[::1]` where the machine has it.
+    pub address: IpAddr,
+    /// `--port`; 0 takes a free one.
+    pub port: u16,
+    /// `--unix-socket`, beside the TCP listeners.
+    pub unix_socket: Option<PathBuf>,
+    /// Consent to listen on an address that others can reach.
+    pub allow_non_loopback: bool,
+    /// Regexes of which one must match the Host header, its port left out.
+    pub accept_hosts: Vec<regex::Regex>,
+    /// `--admin-address`: live, ready and metrics, without a Host filter.
+    pub admin_address: Option<SocketAddr>,
+    /// The most connections open at once.
+    pub max_connections: usize,
+    /// How long to keep serving, unready, after SIGTERM.
+    pub shutdown_delay: Duration,
+}
+
+/// When a burst of changes is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settle {
+    /// This long without another change.
+    pub quiet: Duration,
+    /// Or this long after the first.
+    pub longest: Duration,
+}
+
+/// One entry of `onChange`.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// `onChange[0]`, for logs and status.
+    pub name: String,
+    /// Which changes it is for.
+    pub when: When,
+    /// Wait until this mounted copy of the ConfigMap equals the snapshot.
+    pub after_mount: Option<PathBuf>,
+    /// Its own settle times.
+    pub settle: Option<Settle>,
+    /// What to do.
+    pub action: Action,
+}
+
+/// Which changes a rule is for. With no object, those of every object that the configuration
+/// names or selects.
+#[derive(Debug, Clone, Default)]
+pub struct When {
+    /// This object only.
+    pub object: Option<(ObjectKind, ObjectName)>,
+    /// Only keys that one of these globs matches; empty is every key.
+    pub keys: Vec<globset::GlobMatcher>,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Sends a signal.
+    Signal(SignalAction),
+    /// Calls an HTTP endpoint.
+    Webhook(WebhookAction),
+}
+
+/// Which processes get which signal.
+#[derive(Debug, Clone)]
+pub struct SignalAction {
+    /// Whom.
+    pub target: ProcessMatch,
+    /// The signal's number on Linux.
+    pub signal: i32,
+    /// The signal's name, as `HUP`.
+    pub signal_name: String,
+}
+
+/// How a process is found.
+#[derive(Debug, Clone)]
+pub enum ProcessMatch {
+    /// By executable name.
+    Name(String),
+    /// By its command line, arguments joined by spaces.
+    Cmdline(globset::GlobMatcher),
+    /// By the number in this file.
+    Pidfile(PathBuf),
+}
+
+/// Which endpoint is called.
+#[derive(Debug, Clone)]
+pub struct WebhookAction {
+    /// An `http://` URL.
+    pub url: http::Uri,
+    /// The method, POST unless given.
+    pub method: http::Method,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+}
+
+/// How attache logs.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// `-v` counts up, `-q` down; 0 is `info`.
+    pub verbosity: i8,
+    /// Text or JSON.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}

@@ -1,0 +1,18 @@
+//! attache: the configuration sidecar for Kubernetes.
+//!
+//! ```text
+//! source (kube, dir) ──► store ──► { api, react }
+//!                          ▲         │
+//!                          └─Demand──┘
+//! ```
+//!
+//! Reading order: [`store`] (what attache knows), [`source`] (where it comes from), [`api`] and
+//! [`router`] (how it is served), [`react`] and [`actions`] (who is told), [`app`] (how it is put
+//! together). ARCHITECTURE.md says which module may know which.
+
+pub mod config;
+pub mod metrics;
+pub mod readiness;
+pub mod shutdown;
+pub mod status;
+pub mod store;

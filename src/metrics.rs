@@ -1,0 +1,207 @@
+//! Prometheus metrics (OpenMetrics text), with label sets that are bounded by the configuration.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The content type of [`Metrics::encode`]'s text.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Labels of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Request {
+    /// The route's pattern, never the path.
+    pub route: &'static str,
+    /// The status code.
+    pub status: u16,
+}
+
+/// Labels of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Route {
+    /// The route's pattern, never the path.
+    pub route: &'static str,
+}
+
+/// Labels of a scope.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Scope {
+    /// The scope's name; all scopes made on demand share `on-demand`.
+    pub scope: String,
+}
+
+/// Labels of an action.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Action {
+    /// `signal`, `webhook`, ….
+    pub kind: &'static str,
+    /// `ok`, `retrying`, `failed` or `skipped`.
+    pub result: &'static str,
+}
+
+/// Every metric, and the registry that encodes them.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Requests answered.
+    pub http_requests: Family<Request, Counter>,
+    /// From the request's head to the response's.
+    pub http_request_duration: Family<Route, Histogram, fn() -> Histogram>,
+    /// Connections open on the main listener.
+    pub http_connections: Gauge,
+    /// Requests refused before a route saw them (Host filter, malformed).
+    pub http_rejected: Counter,
+    /// 1 while a scope is in contact with its source.
+    pub scope_live: Family<Scope, Gauge>,
+    /// Seconds out of contact; 0 while in contact.
+    pub scope_age: Family<Scope, Gauge<f64, AtomicU64>>,
+    /// Objects held.
+    pub scope_objects: Family<Scope, Gauge>,
+    /// Bytes of keys and values held.
+    pub scope_bytes: Family<Scope, Gauge>,
+    /// Watch events received.
+    pub watch_events: Family<Scope, Counter>,
+    /// Watches begun again after the first.
+    pub watch_reconnects: Family<Scope, Counter>,
+    /// Complete lists read.
+    pub watch_lists: Family<Scope, Counter>,
+    /// Seconds since the API server was last heard from on any connection of the watches.
+    pub upstream_silence: Gauge<f64, AtomicU64>,
+    /// Changes of content seen.
+    pub changes: Counter,
+    /// Actions run, by kind and result.
+    pub actions: Family<Action, Counter>,
+    /// How long actions took.
+    pub action_duration: Histogram,
+    registry: Arc<Registry>,
+}
+
+// === impl Metrics ===
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn request_histogram() -> Histogram {
+    // 16 µs to 4 s.
+    Histogram::new(exponential_buckets(0.000_016, 4.0, 10))
+}
+
+impl Metrics {
+    /// Makes and registers every metric.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("attache");
+        let mut metrics = Self {
+            http_requests: Family::default(),
+            http_request_duration: Family::new_with_constructor(request_histogram),
+            http_connections: Gauge::default(),
+            http_rejected: Counter::default(),
+            scope_live: Family::default(),
+            scope_age: Family::default(),
+            scope_objects: Family::default(),
+            scope_bytes: Family::default(),
+            watch_events: Family::default(),
+            watch_reconnects: Family::default(),
+            watch_lists: Family::default(),
+            upstream_silence: Gauge::default(),
+            changes: Counter::default(),
+            actions: Family::default(),
+            action_duration: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
+            registry: Arc::default(),
+        };
+        metrics.register(&mut registry);
+        metrics.registry = Arc::new(registry);
+        metrics
+    }
+
+    fn register(&self, r: &mut Registry) {
+        let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        r.register("build", "The build of attache", build);
+        r.register(
+            "http_requests",
+            "Requests answered",
+            self.http_requests.clone(),
+        );
+        r.register_with_unit(
+            "http_request_duration",
+            "From the request's head to the response's",
+            Unit::Seconds,
+            self.http_request_duration.clone(),
+        );
+        r.register(
+            "http_connections",
+            "Connections open",
+            self.http_connections.clone(),
+        );
+        r.register(
+            "http_rejected",
+            "Requests no route saw",
+            self.http_rejected.clone(),
+        );
+        r.register(
+            "scope_live",
+            "1 while in contact with the source",
+            self.scope_live.clone(),
+        );
+        r.register_with_unit(
+            "scope_age",
+            "Time out of contact with the source",
+            Unit::Seconds,
+            self.scope_age.clone(),
+        );
+        r.register("scope_objects", "Objects held", self.scope_objects.clone());
+        r.register_with_unit(
+            "scope",
+            "Content held",
+            Unit::Bytes,
+            self.scope_bytes.clone(),
+        );
+        r.register(
+            "watch_events",
+            "Watch events received",
+            self.watch_events.clone(),
+        );
+        r.register(
+            "watch_reconnects",
+            "Watches begun again",
+            self.watch_reconnects.clone(),
+        );
+        r.register(
+            "watch_lists",
+            "Complete lists read",
+            self.watch_lists.clone(),
+        );
+        r.register_with_unit(
+            "upstream_silence",
+            "Time since the API server was last heard from",
+            Unit::Seconds,
+            self.upstream_silence.clone(),
+        );
+        r.register("changes", "Changes of content seen", self.changes.clone());
+        r.register("actions", "Actions run", self.actions.clone());
+        r.register_with_unit(
+            "action_duration",
+            "How long actions took",
+            Unit::Seconds,
+            self.action_duration.clone(),
+        );
+    }
+
+    /// The metrics as OpenMetrics text.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = text::encode(&mut text, &self.registry);
+        text
+    }
+}

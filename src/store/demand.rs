@@ -1,0 +1,63 @@
+//! How a reader asks for an object that nobody watches. A source answers.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::object::ObjectRef;
+
+/// One reader's request that an object be fetched and watched.
+#[derive(Debug)]
+pub struct Demand {
+    /// The object.
+    pub reference: ObjectRef,
+    /// Answered once the object is in the snapshot, or cannot be.
+    pub reply: oneshot::Sender<Result<(), Unmet>>,
+}
+
+/// Why a demand was not met.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unmet {
+    /// The API server has no such object.
+    #[error("{0}")]
+    NotFound(String),
+    /// The API server refuses (RBAC); its own message.
+    #[error("{0}")]
+    Forbidden(String),
+    /// As many objects as allowed are held on demand already.
+    #[error("{limit} objects are held on demand already")]
+    TooMany {
+        /// How many are allowed.
+        limit: usize,
+    },
+    /// The API server did not answer, or answered with an error; the last one.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Sends demands; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Demander {
+    sender: mpsc::Sender<Demand>,
+}
+
+impl Demander {
+    /// Asks for `reference` and waits until it is in the snapshot.
+    ///
+    /// # Errors
+    /// [`Unmet`], with the API server's own message where it gave one.
+    pub async fn demand(&self, reference: ObjectRef) -> Result<(), Unmet> {
+        let (reply, answer) = oneshot::channel();
+        let stopped = || Unmet::Unavailable("attache is stopping".into());
+        self.sender
+            .send(Demand { reference, reply })
+            .await
+            .map_err(|_| stopped())?;
+        answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+/// Makes the channel. At most `depth` demands wait unread; further readers wait to send.
+#[must_use]
+pub fn channel(depth: usize) -> (Demander, mpsc::Receiver<Demand>) {
+    let (sender, receiver) = mpsc::channel(depth);
+    (Demander { sender }, receiver)
+}

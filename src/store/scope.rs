@@ -1,0 +1,170 @@
+//! A scope: the part of the snapshot that one watch, directory or mount answers for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::object::{Kind, Object, ObjectRef};
+
+/// Which objects a scope answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selects {
+    /// One object by name: its absence is known.
+    Named(ObjectRef),
+    /// The objects of a label selector; `namespace` is `None` for all namespaces. An object
+    /// outside it may still exist.
+    Selector {
+        /// ConfigMaps or Secrets.
+        kind: Kind,
+        /// Where; `None` is everywhere.
+        namespace: Option<Arc<str>>,
+        /// The label selector, in the API's syntax.
+        labels: Arc<str>,
+    },
+    /// Everything there is: a directory instead of an API server.
+    Directory(Arc<str>),
+}
+
+impl fmt::Display for Selects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selects::Named(reference) => reference.fmt(f),
+            Selects::Selector {
+                kind,
+                namespace,
+                labels,
+            } => {
+                write!(f, "{kind} {}/{labels}", namespace.as_deref().unwrap_or("*"))
+            }
+            Selects::Directory(path) => write!(f, "directory {path}"),
+        }
+    }
+}
+
+/// What a scope is, fixed when it is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeSpec {
+    /// Unique, readable: shown in status, logs and metrics.
+    pub name: Arc<str>,
+    /// Which objects it answers for.
+    pub selects: Selects,
+    /// Made by a read rather than by the configuration: it expires, and no rule acts on it unless
+    /// the rule names its object.
+    pub on_demand: bool,
+}
+
+impl ScopeSpec {
+    /// A scope the configuration asks for, named after what it selects.
+    #[must_use]
+    pub fn declared(selects: Selects) -> Self {
+        Self {
+            name: selects.to_string().into(),
+            selects,
+            on_demand: false,
+        }
+    }
+
+    /// A scope that a read asked for.
+    #[must_use]
+    pub fn on_demand(reference: ObjectRef) -> Self {
+        Self {
+            on_demand: true,
+            ..Self::declared(Selects::Named(reference))
+        }
+    }
+}
+
+/// Whether what a scope holds is known to be current.
+#[derive(Clone, Debug)]
+pub enum Contact {
+    /// Nothing was ever read.
+    Never {
+        /// What went wrong so far, if anything.
+        reason: Option<Arc<str>>,
+    },
+    /// What is held is current.
+    Live,
+    /// The last good content is held.
+    Lost {
+        /// When the source was last heard from.
+        since: Instant,
+        /// What went wrong.
+        reason: Arc<str>,
+    },
+}
+
+impl Contact {
+    /// How long the scope has been out of contact; `None` while it is in contact or before the
+    /// first sync.
+    #[must_use]
+    pub fn age(&self) -> Option<Duration> {
+        match self {
+            Contact::Lost { since, .. } => Some(since.elapsed()),
+            Contact::Never { .. } | Contact::Live => None,
+        }
+    }
+
+    /// What went wrong, if anything.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Contact::Never { reason } => reason.as_deref(),
+            Contact::Live => None,
+            Contact::Lost { reason, .. } => Some(reason),
+        }
+    }
+}
+
+/// One scope's part of a snapshot.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    pub(super) id: u64,
+    pub(super) spec: Arc<ScopeSpec>,
+    /// Sorted by reference, shared with the snapshots in which they are unchanged.
+    pub(super) objects: Arc<BTreeMap<ObjectRef, Arc<Object>>>,
+    pub(super) refused: Arc<BTreeMap<ObjectRef, Arc<str>>>,
+    pub(super) synced: bool,
+    pub(super) contact: Contact,
+    pub(super) read: Arc<AtomicBool>,
+}
+
+impl Scope {
+    /// What the scope is.
+    #[must_use]
+    pub fn spec(&self) -> &ScopeSpec {
+        &self.spec
+    }
+
+    /// Its objects, also those that an earlier scope hides in the union.
+    #[must_use]
+    pub fn objects(&self) -> &BTreeMap<ObjectRef, Arc<Object>> {
+        &self.objects
+    }
+
+    /// Objects not held (or held in an older version), each with the reason.
+    #[must_use]
+    pub fn refused(&self) -> &BTreeMap<ObjectRef, Arc<str>> {
+        &self.refused
+    }
+
+    /// Whether it was read completely at least once.
+    #[must_use]
+    pub fn synced(&self) -> bool {
+        self.synced
+    }
+
+    /// Whether what it holds is current.
+    #[must_use]
+    pub fn contact(&self) -> &Contact {
+        &self.contact
+    }
+
+    /// Notes that a reader used the scope, so that it does not expire.
+    pub fn touch(&self) {
+        if self.spec.on_demand {
+            self.read.store(true, Ordering::Relaxed);
+        }
+    }
+}
