@@ -14,5 +14,7 @@ pub mod config;
 pub mod metrics;
 pub mod readiness;
 pub mod shutdown;
+pub mod source;
 pub mod status;
 pub mod store;
+pub mod upstream;
