@@ -1,0 +1,31 @@
+//! What the integration tests share: a real control plane, a relay that breaks connections, a
+//! scripted API server, and a plain HTTP client.
+//!
+//! Every test binary takes this module in whole and uses a part of it.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "test support has no users outside"
+)]
+
+pub mod control_plane;
+pub mod fake;
+pub mod http;
+pub mod relay;
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` holds, asking it every 10 ms; panics with `what` after `limit`.
+pub async fn eventually(
+    what: impl Display,
+    limit: Duration,
+    mut condition: impl AsyncFnMut() -> bool,
+) {
+    let start = Instant::now();
+    while !condition().await {
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
