@@ -87,6 +87,7 @@ impl Watch {
     }
 
     /// Lists and watches until dropped.
+    /// Lists and watches until dropped.
     pub async fn run(&mut self) -> Infallible {
         loop {
             self.step().await;
