@@ -69,40 +69,40 @@ struct FileRead {
     objects: Vec<RawObject>,
     /// What is wrong with the file or with some of its documents.
     fault: Option<String>,
-    /// The file itself could not be read, which may mend without an event.
-    unreadable: bool,
+    /// Reading failed in a way that may mend without an event.
+    retry: bool,
 }
 
 fn read(path: &Path, rules: &Rules) -> io::Result<Vec<FileRead>> {
     let entries = files::read(path, is_manifest)?;
-    let parse = |entry: files::Entry| {
-        let text = entry.content.and_then(|bytes| {
-            String::from_utf8(bytes).map_err(|_| "the file is not UTF-8".to_owned())
-        });
-        match text {
-            Ok(text) => {
-                let parsed = if is_json(&entry.name) {
-                    manifest::json(&text, rules)
-                } else {
-                    manifest::yaml(&text, rules)
-                };
-                let faults: Vec<String> = parsed.faults.iter().map(ToString::to_string).collect();
-                FileRead {
-                    name: entry.name,
-                    objects: parsed.objects,
-                    fault: (!faults.is_empty()).then(|| faults.join("; ")),
-                    unreadable: false,
-                }
-            }
-            Err(fault) => FileRead {
-                name: entry.name,
-                objects: Vec::new(),
-                fault: Some(fault),
-                unreadable: true,
-            },
-        }
+    Ok(entries.into_iter().map(|e| parse(e, rules)).collect())
+}
+
+fn parse(entry: files::Entry, rules: &Rules) -> FileRead {
+    let mut file = FileRead {
+        name: entry.name,
+        objects: Vec::new(),
+        fault: None,
+        retry: false,
     };
-    Ok(entries.into_iter().map(parse).collect())
+    match entry.content.map(String::from_utf8) {
+        Ok(Ok(text)) => {
+            let parsed = if is_json(&file.name) {
+                manifest::json(&text, rules)
+            } else {
+                manifest::yaml(&text, rules)
+            };
+            let faults: Vec<String> = parsed.faults.iter().map(ToString::to_string).collect();
+            file.objects = parsed.objects;
+            file.fault = (!faults.is_empty()).then(|| faults.join("; "));
+        }
+        Ok(Err(_)) => file.fault = Some("the file is not UTF-8".to_owned()),
+        Err(error) => {
+            file.retry = error.kind() != io::ErrorKind::FileTooLarge;
+            file.fault = Some(error.to_string());
+        }
+    }
+    file
 }
 
 /// Editors keep their temporary files beside the original: `.web.yaml.swp`, `web.yaml~`,
@@ -144,7 +144,7 @@ impl Directory {
                 .into_iter()
                 .map(|raw| self.freeze(&file.name, raw))
                 .collect();
-            retry |= file.unreadable;
+            retry |= file.retry;
             if let Some(fault) = file.fault {
                 let path = files::display(&self.path, &file.name);
                 failure.get_or_insert_with(|| format!("{path}: {fault}"));

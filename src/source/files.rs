@@ -19,8 +19,8 @@ const ATTEMPTS: usize = 20;
 pub(super) struct Entry {
     /// Its name in the directory.
     pub(super) name: String,
-    /// Its content, or why it could not be read.
-    pub(super) content: Result<Vec<u8>, String>,
+    /// Its content, or why it could not be read: [`io::ErrorKind::FileTooLarge`] if it is too large.
+    pub(super) content: io::Result<Vec<u8>>,
 }
 
 /// Reads every regular file (through symlinks) of `path` whose name is `wanted`, sorted by name.
@@ -55,15 +55,12 @@ fn read_all(base: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Entry>
         let Some(name) = file_name.to_str().filter(|name| wanted(name)) else {
             continue;
         };
-        let content = match read_file(&base.join(name)) {
-            Ok(None) => continue,
-            Ok(Some(content)) => Ok(content),
-            Err(error) => Err(error.to_string()),
-        };
-        entries.push(Entry {
-            name: name.to_owned(),
-            content,
-        });
+        if let Some(content) = read_file(&base.join(name)).transpose() {
+            entries.push(Entry {
+                name: name.to_owned(),
+                content,
+            });
+        }
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
@@ -71,20 +68,27 @@ fn read_all(base: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Entry>
 
 /// `None` for what is no regular file, or vanished after it was listed.
 fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let too_large = || {
+        let limit = MAX_FILE / 1024 / 1024;
+        let reason = format!("the file is larger than {limit} MiB");
+        io::Error::new(io::ErrorKind::FileTooLarge, reason)
+    };
     let read = || {
         // Before opening: to open a FIFO would block.
-        if !fs::metadata(path)?.is_file() {
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
             return Ok(None);
         }
+        if metadata.len() > MAX_FILE {
+            return Err(too_large());
+        }
+        // It may grow meanwhile.
         let mut content = Vec::new();
         File::open(path)?
             .take(MAX_FILE + 1)
             .read_to_end(&mut content)?;
         if content.len() as u64 > MAX_FILE {
-            let limit = MAX_FILE / 1024 / 1024;
-            return Err(io::Error::other(format!(
-                "the file is larger than {limit} MiB"
-            )));
+            return Err(too_large());
         }
         Ok(Some(content))
     };
@@ -118,16 +122,9 @@ mod tests {
         let entries = read(dir.path(), |name| name != "unwanted").unwrap();
         let seen: Vec<_> = entries
             .iter()
-            .map(|e| (e.name.as_str(), e.content.clone().unwrap()))
+            .map(|e| (e.name.as_str(), e.content.as_deref().unwrap()))
             .collect();
-        assert_eq!(
-            seen,
-            [
-                ("a", b"1".to_vec()),
-                ("b", b"2".to_vec()),
-                ("link", b"1".to_vec())
-            ]
-        );
+        assert_eq!(seen, [("a", &b"1"[..]), ("b", b"2"), ("link", b"1")]);
     }
 
     #[test]
@@ -139,7 +136,7 @@ mod tests {
         file.set_len(MAX_FILE + 1).unwrap();
         let refused = &read(dir.path(), |_| true).unwrap()[0];
         assert_eq!(
-            refused.content.as_ref().unwrap_err(),
+            refused.content.as_ref().unwrap_err().to_string(),
             "the file is larger than 16 MiB"
         );
     }

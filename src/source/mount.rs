@@ -66,7 +66,7 @@ fn read(reference: &ObjectRef, path: &Path) -> io::Result<RawObject> {
         // A ConfigMap without one of its keys would be a wrong one: all or nothing.
         let content = entry
             .content
-            .map_err(|reason| io::Error::other(format!("{}: {reason}", entry.name)))?;
+            .map_err(|error| io::Error::other(format!("{}: {error}", entry.name)))?;
         object.insert_bytes(entry.name, content);
     }
     Ok(object)
