@@ -1,7 +1,7 @@
 //! `--dir`: manifests in a directory instead of an API server.
 //!
 //! The files directly in the directory count whose name ends in `.yaml`, `.yml` or `.json` and
-//! does not begin with a dot; subdirectories do not. Of an object that stands twice, the first
+//! does not begin with `.` or `#`; subdirectories do not. Of an object that stands twice, the first
 //! wins, in the order of the files' names.
 
 use std::collections::btree_map::Entry as Slot;
@@ -233,7 +233,9 @@ impl Directory {
         match failure {
             Some(reason) => self.lost(reason, replaced),
             None => {
-                self.failing = None;
+                if self.failing.take().is_some() {
+                    info!(directory = %self.path.display(), "the directory is read completely again");
+                }
                 self.scope.live();
             }
         }
