@@ -10,9 +10,13 @@
 //! [`router`] (how it is served), [`react`] and [`actions`] (who is told), [`app`] (how it is put
 //! together). ARCHITECTURE.md says which module may know which.
 
+pub mod app;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod metrics;
 pub mod readiness;
 pub mod shutdown;
 pub mod status;
 pub mod store;
+pub mod telemetry;
