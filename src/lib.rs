@@ -10,8 +10,10 @@
 //! [`router`] (how it is served), [`react`] and [`actions`] (who is told), [`app`] (how it is put
 //! together). ARCHITECTURE.md says which module may know which.
 
+pub mod actions;
 pub mod config;
 pub mod metrics;
+pub mod process;
 pub mod readiness;
 pub mod shutdown;
 pub mod status;
