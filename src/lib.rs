@@ -14,6 +14,7 @@ pub mod actions;
 pub mod config;
 pub mod metrics;
 pub mod process;
+pub mod react;
 pub mod readiness;
 pub mod shutdown;
 pub mod status;

@@ -172,22 +172,25 @@ async fn a_refused_connection_says_so_and_a_retry_is_no_problem_yet() {
     assert!(board.notes().problems.is_empty());
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_endpoint_that_is_silent_or_never_done_times_out() {
     for head in ["", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let held = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
             stream.write_all(head.as_bytes()).await.unwrap();
             std::future::pending::<()>().await;
         });
-        let error = runner()
-            .0
-            .run("r", &hook(&url, Method::POST), &change(), LAST)
-            .await;
+        let action = Action::Webhook(WebhookAction {
+            url: url.parse().unwrap(),
+            method: Method::POST,
+            timeout: Duration::from_millis(200),
+        });
+        let error = runner().0.run("r", &action, &change(), LAST).await;
         let error = error.unwrap_err().to_string();
-        assert!(error.contains("no complete answer within 5s"), "{error}");
+        assert!(error.contains("no complete answer within 200ms"), "{error}");
         held.abort();
     }
 }

@@ -184,6 +184,7 @@ async fn exchange(action: &WebhookAction, change: &Change) -> Result<StatusCode,
         future::pending().await
     };
     tokio::select! {
+        biased;
         status = answer => status,
         status = driver => status,
     }
