@@ -3,24 +3,26 @@
 mod commands;
 mod sources;
 
-use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{info, warn};
 
+use crate::api::Api;
 use crate::config::{Action, Config, Serve};
 use crate::http::listen::{self, BoundAddress};
 use crate::http::{self, Limits, Listener, Meters};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+use crate::router::Router;
 use crate::shutdown::{self, Shutdown, Trigger};
 use crate::status::Board;
 use crate::store::demand::Demander;
 use crate::store::{self, Reader};
-use crate::{api, process, react, router};
+use crate::{process, react};
 
 pub use commands::{config_from, get, healthcheck, install, run};
 
@@ -60,10 +62,11 @@ pub struct App {
     stop: Shutdown,
     stopping: Trigger,
     main: Vec<Listener>,
-    admin: Option<Listener>,
+    admin: Vec<Listener>,
     bound: Bound,
     demander: Option<Demander>,
     serve: Serve,
+    max_bytes: usize,
 }
 
 /// Names a task, for the error when it ends before its time.
@@ -105,6 +108,7 @@ impl App {
             bound,
             demander: None,
             serve: config.serve.clone(),
+            max_bytes: config.source.max_bytes,
         };
         // Before the sources, so that rules see the first snapshot as their baseline.
         app.start_rules(&config);
@@ -127,7 +131,7 @@ impl App {
     /// [`Fatal::Other`] if a task ended that should not have: no half of attache goes on.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Fatal> {
         let (draining, drain) = shutdown::channel();
-        let (router, admin) = self.routers();
+        let (router, admin) = self.routers().context("the routes collide")?;
         let limits = Limits::new(self.serve.max_connections);
         let meters = Meters {
             open: self.metrics.http_connections.clone(),
@@ -136,15 +140,11 @@ impl App {
         let main = std::mem::take(&mut self.main);
         let mut serving = JoinSet::new();
         serving.spawn(http::serve(main, Arc::new(router), limits, meters, drain));
-        if let Some(listener) = self.admin.take() {
+        let listeners = std::mem::take(&mut self.admin);
+        if !listeners.is_empty() {
             let limits = Limits::new(self.serve.max_connections);
-            let admin = http::serve(
-                vec![listener],
-                Arc::new(admin),
-                limits,
-                Meters::default(),
-                self.stop.clone(),
-            );
+            let stop = self.stop.clone();
+            let admin = http::serve(listeners, Arc::new(admin), limits, Meters::default(), stop);
             self.tasks.spawn(task("admin listener", admin));
         }
         tokio::select! {
@@ -163,6 +163,21 @@ impl App {
         self.tasks.shutdown().await;
         info!("stopped");
         Ok(())
+    }
+
+    fn routers(&self) -> Result<(Router, Router), matchit::InsertError> {
+        let api = Arc::new(Api {
+            reader: self.reader.clone(),
+            demander: self.demander.clone(),
+            readiness: self.readiness.clone(),
+            board: self.board.clone(),
+            metrics: self.metrics.clone(),
+            namespace: Arc::clone(&self.namespace),
+            max_bytes: self.max_bytes,
+            started: Instant::now(),
+        });
+        let main = Router::new(Arc::clone(&api), self.serve.accept_hosts.clone())?;
+        Ok((main, Router::admin(api)?))
     }
 
     fn start_rules(&mut self, config: &Config) {
@@ -186,29 +201,29 @@ fn early(ended: Result<&'static str, JoinError>) -> anyhow::Error {
     }
 }
 
-async fn bind(serve: &Serve) -> Result<(Vec<Listener>, Option<Listener>, Bound), Fatal> {
+async fn bind(serve: &Serve) -> Result<(Vec<Listener>, Vec<Listener>, Bound), Fatal> {
     if serve.allow_non_loopback && !serve.address.is_loopback() {
         warn!(address = %serve.address, "serving on an address that others can reach: whoever reaches it reads all that attache serves");
     }
     let mut main = listen::bind(serve.address, serve.port).await.context("cannot listen")?;
-    let mut bound = Bound::default();
-    for listener in &main {
-        if let Ok(BoundAddress::Tcp(address)) = listener.address() {
-            bound.addresses.push(address);
-        }
-    }
+    let mut bound = Bound { addresses: tcp_addresses(&main), admin: None };
     if let Some(path) = &serve.unix_socket {
         main.push(listen::bind_unix(path).context("cannot listen")?);
     }
-    let mut admin = None;
+    let mut admin = Vec::new();
     if let Some(address) = serve.admin_address {
-        let listener = listen::bind_one(address).await.context("cannot listen")?;
-        if let Ok(BoundAddress::Tcp(address)) = listener.address() {
-            bound.admin = Some(address);
-        }
-        admin = Some(listener);
+        admin = listen::bind(address.ip(), address.port()).await.context("cannot listen")?;
+        bound.admin = tcp_addresses(&admin).first().copied();
     }
     Ok((main, admin, bound))
+}
+
+fn tcp_addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
+    let tcp = |listener: &Listener| match listener.address() {
+        Ok(BoundAddress::Tcp(address)) => Some(address),
+        _ => None,
+    };
+    listeners.iter().filter_map(tcp).collect()
 }
 
 /// In the node's PID namespace a rule could match processes of other pods.
