@@ -10,9 +10,12 @@
 //! [`router`] (how it is served), [`react`] and [`actions`] (who is told), [`app`] (how it is put
 //! together). ARCHITECTURE.md says which module may know which.
 
+pub mod api;
 pub mod config;
+pub mod http;
 pub mod metrics;
 pub mod readiness;
+pub mod router;
 pub mod shutdown;
 pub mod status;
 pub mod store;
