@@ -205,14 +205,21 @@ async fn bind(serve: &Serve) -> Result<(Vec<Listener>, Vec<Listener>, Bound), Fa
     if serve.allow_non_loopback && !serve.address.is_loopback() {
         warn!(address = %serve.address, "serving on an address that others can reach: whoever reaches it reads all that attache serves");
     }
-    let mut main = listen::bind(serve.address, serve.port).await.context("cannot listen")?;
-    let mut bound = Bound { addresses: tcp_addresses(&main), admin: None };
+    let mut main = listen::bind(serve.address, serve.port)
+        .await
+        .context("cannot listen")?;
+    let mut bound = Bound {
+        addresses: tcp_addresses(&main),
+        admin: None,
+    };
     if let Some(path) = &serve.unix_socket {
         main.push(listen::bind_unix(path).context("cannot listen")?);
     }
     let mut admin = Vec::new();
     if let Some(address) = serve.admin_address {
-        admin = listen::bind(address.ip(), address.port()).await.context("cannot listen")?;
+        admin = listen::bind(address.ip(), address.port())
+            .await
+            .context("cannot listen")?;
         bound.admin = tcp_addresses(&admin).first().copied();
     }
     Ok((main, admin, bound))
@@ -228,7 +235,10 @@ fn tcp_addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
 
 /// In the node's PID namespace a rule could match processes of other pods.
 fn refuse_host_pid(config: &Config) -> Result<(), Fatal> {
-    let signals = config.on_change.iter().any(|rule| matches!(rule.action, Action::Signal(_)));
+    let signals = config
+        .on_change
+        .iter()
+        .any(|rule| matches!(rule.action, Action::Signal(_)));
     let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     if signals && in_pod && process::in_host_pid_namespace() {
         return Err(Fatal::Configuration(
@@ -244,7 +254,10 @@ fn refuse_host_pid(config: &Config) -> Result<(), Fatal> {
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         warn!(%error, "the limit on open files stays as it is");
     }

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use attache::app::Fatal;
 use attache::cli::{self, Parsed};
 use attache::config::{self, Config, Job, LogFormat};
 use attache::{app, telemetry};
@@ -62,8 +63,9 @@ fn run(runtime: &tokio::runtime::Runtime, config: Config) -> ExitCode {
     }
     match runtime.block_on(app::run(config)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ Fatal::Configuration(_)) => fail(USAGE, &error),
         // With its causes, on one line.
-        Err(error) => fail(1, &format_args!("{error:#}")),
+        Err(error @ Fatal::Other(_)) => fail(1, &error),
     }
 }
 

@@ -1,5 +1,12 @@
 //! The whole application in-process against a real etcd and kube-apiserver.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here fails the test that asked"
+)]
+
 mod support;
 
 use std::path::Path;
@@ -23,7 +30,14 @@ fn text(path: &Path) -> &str {
 /// A sidecar that watches `web` in `namespace` with the administrator's rights.
 async fn watching(plane: &ControlPlane, namespace: &str, flags: &[&str]) -> Sidecar {
     let kubeconfig = plane.admin_kubeconfig();
-    let mut all = vec!["--kubeconfig", text(&kubeconfig), "-n", namespace, "--configmap", "web"];
+    let mut all = vec![
+        "--kubeconfig",
+        text(&kubeconfig),
+        "-n",
+        namespace,
+        "--configmap",
+        "web",
+    ];
     all.extend(flags);
     Sidecar::start(&all).await
 }
@@ -42,8 +56,14 @@ impl Reading {
             let mut reads = 0;
             let mut pace = tokio::time::interval(Duration::from_millis(20));
             while !stopped.load(Ordering::Relaxed) {
-                let response = support::http::get(&url, &[]).await.expect("attache answers");
-                assert_eq!(response.status(), 200, "a read failed after {reads} good ones");
+                let response = support::http::get(&url, &[])
+                    .await
+                    .expect("attache answers");
+                assert_eq!(
+                    response.status(),
+                    200,
+                    "a read failed after {reads} good ones"
+                );
                 reads += 1;
                 pace.tick().await;
             }
@@ -77,12 +97,19 @@ async fn every_one_of_a_thousand_patches_is_served() {
         })
         .await;
     }
-    assert_eq!(sidecar.metric("attache_changes_total").await, 1_000.0, "each seen as a change");
+    assert_eq!(
+        sidecar.metric("attache_changes_total").await,
+        1_000.0,
+        "each seen as a change"
+    );
     assert_eq!(sidecar.metric("attache_watch_reconnects_total").await, 0.0);
     let changes = sidecar.changes().await;
     assert_eq!(changes.len(), 100);
     assert_eq!(changes[99]["changed"], json!(["GREETING"]));
-    assert!(!sidecar.text("/-/status").await.1.contains("patch 999"), "status shows no values");
+    assert!(
+        !sidecar.text("/-/status").await.1.contains("patch 999"),
+        "status shows no values"
+    );
 }
 
 #[tokio::test]
@@ -98,7 +125,9 @@ async fn a_change_of_labels_alone_is_no_change() {
     let path = format!("/kv/{namespace}/web");
     eventually("synced", LIMIT, async || sidecar.text(&path).await.0 == 200).await;
     let etag = sidecar.get(&path, &[]).await.headers()["etag"].clone();
-    let version = maps.patch("web", &json!({"metadata": {"labels": {"a": "b"}}})).await;
+    let version = maps
+        .patch("web", &json!({"metadata": {"labels": {"a": "b"}}}))
+        .await;
     eventually("the new resourceVersion is served", LIMIT, async || {
         sidecar.get(&path, &[]).await.headers()["x-resource-version"] == *version
     })
@@ -106,7 +135,10 @@ async fn a_change_of_labels_alone_is_no_change() {
     assert_eq!(sidecar.get(&path, &[]).await.headers()["etag"], etag);
     // A change of content afterwards is the first that anyone hears of.
     let version = maps.set("web", "GREETING", "bye").await;
-    assert_eq!(hook.next().await["changes"][0]["resourceVersion"], json!(version));
+    assert_eq!(
+        hook.next().await["changes"][0]["resourceVersion"],
+        json!(version)
+    );
     assert_eq!(sidecar.changes().await.len(), 1);
 }
 
@@ -122,11 +154,16 @@ async fn the_api_server_goes_away_for_half_a_minute() {
     let rule = hook.rule("settle: 0s");
     let flags = ["--configmap", "quiet", "--on-change", &rule];
     let sidecar = watching(&plane, &namespace, &flags).await;
-    let (web, quiet) =
-        (format!("/kv/{namespace}/web/GREETING"), format!("/kv/{namespace}/quiet/K"));
+    let (web, quiet) = (
+        format!("/kv/{namespace}/web/GREETING"),
+        format!("/kv/{namespace}/quiet/K"),
+    );
     sidecar.serves(&web, "before").await;
     sidecar.serves(&quiet, "unchanged").await;
-    let reading = [Reading::start(sidecar.url(&web)), Reading::start(sidecar.url(&quiet))];
+    let reading = [
+        Reading::start(sidecar.url(&web)),
+        Reading::start(sidecar.url(&quiet)),
+    ];
     plane.stop_apiserver();
     for seconds in [1, 28] {
         eventually(format!("an Age of {seconds} s"), LIMIT, async || {
@@ -135,11 +172,17 @@ async fn the_api_server_goes_away_for_half_a_minute() {
         .await;
     }
     plane.start_apiserver().await;
-    let version = plane.config_maps(&namespace).await.set("web", "GREETING", "after").await;
+    let version = plane
+        .config_maps(&namespace)
+        .await
+        .set("web", "GREETING", "after")
+        .await;
     sidecar.serves(&web, "after").await;
     for path in [&web, &quiet] {
-        eventually("no Age once in contact", LIMIT, async || sidecar.age(path).await.is_none())
-            .await;
+        eventually("no Age once in contact", LIMIT, async || {
+            sidecar.age(path).await.is_none()
+        })
+        .await;
     }
     let told = hook.next().await;
     assert_eq!(told["changes"].as_array().unwrap().len(), 1, "{told}");
@@ -155,10 +198,18 @@ async fn a_watch_whose_history_was_compacted_loses_no_change() {
     let mut plane = ControlPlane::start().await;
     let namespace = plane.namespace().await;
     let maps = plane.config_maps(&namespace).await;
-    maps.create("web", &[("GREETING", "before"), ("GONE", "soon")]).await;
+    maps.create("web", &[("GREETING", "before"), ("GONE", "soon")])
+        .await;
     let relay = Relay::start(plane.addr()).await;
     let kubeconfig = plane.kubeconfig_via(&plane.admin_kubeconfig(), relay.addr());
-    let flags = ["--kubeconfig", text(&kubeconfig), "-n", &namespace, "--configmap", "web"];
+    let flags = [
+        "--kubeconfig",
+        text(&kubeconfig),
+        "-n",
+        &namespace,
+        "--configmap",
+        "web",
+    ];
     let sidecar = Sidecar::start(&flags).await;
     let path = format!("/kv/{namespace}/web/GREETING");
     sidecar.serves(&path, "before").await;
@@ -166,9 +217,11 @@ async fn a_watch_whose_history_was_compacted_loses_no_change() {
     // What happens now does not reach attache.
     relay.freeze();
     for round in 0..20 {
-        maps.set("web", "GREETING", &format!("unseen {round}")).await;
+        maps.set("web", "GREETING", &format!("unseen {round}"))
+            .await;
     }
-    maps.patch("web", &json!({"data": {"GREETING": "last", "GONE": null}})).await;
+    maps.patch("web", &json!({"data": {"GREETING": "last", "GONE": null}}))
+        .await;
     plane.stop_apiserver();
     plane.compact_etcd().await;
     plane.start_apiserver().await;
@@ -187,16 +240,39 @@ async fn a_watch_whose_history_was_compacted_loses_no_change() {
 async fn certificate_authority_and_token_are_rotated() {
     let mut plane = ControlPlane::start().await;
     let namespace = plane.namespace().await;
-    plane.config_maps(&namespace).await.create("web", &[("GREETING", "0")]).await;
-    plane.allow("pod", &namespace, "configmaps", &["get", "list", "watch"], &["web"]).await;
+    plane
+        .config_maps(&namespace)
+        .await
+        .create("web", &[("GREETING", "0")])
+        .await;
+    plane
+        .allow(
+            "pod",
+            &namespace,
+            "configmaps",
+            &["get", "list", "watch"],
+            &["web"],
+        )
+        .await;
     let kubeconfig = plane.pod_kubeconfig();
-    let flags = ["--kubeconfig", text(&kubeconfig), "-n", &namespace, "--configmap", "web"];
+    let flags = [
+        "--kubeconfig",
+        text(&kubeconfig),
+        "-n",
+        &namespace,
+        "--configmap",
+        "web",
+    ];
     let sidecar = Sidecar::start(&flags).await;
     let path = format!("/kv/{namespace}/web/GREETING");
     sidecar.serves(&path, "0").await;
     let reading = Reading::start(sidecar.url(&path));
     let change = async |plane: &ControlPlane, value: &str| {
-        plane.config_maps(&namespace).await.set("web", "GREETING", value).await;
+        plane
+            .config_maps(&namespace)
+            .await
+            .set("web", "GREETING", value)
+            .await;
         sidecar.serves(&path, value).await;
         assert_eq!(sidecar.age(&path).await, None);
     };
@@ -206,7 +282,9 @@ async fn certificate_authority_and_token_are_rotated() {
     change(&plane, "the certificate authority is new").await;
     plane.rotate_token().await;
     eventually("the old token is refused", LIMIT, async || {
-        sidecar.status().await["scopes"][0]["reason"].as_str().is_some_and(|r| r.contains("401"))
+        sidecar.status().await["scopes"][0]["reason"]
+            .as_str()
+            .is_some_and(|r| r.contains("401"))
     })
     .await;
     plane.deliver_token();
@@ -223,7 +301,14 @@ async fn a_half_open_connection_is_noticed_within_forty_seconds() {
     maps.create("web", &[("GREETING", "before")]).await;
     let relay = Relay::start(plane.addr()).await;
     let kubeconfig = plane.kubeconfig_via(&plane.admin_kubeconfig(), relay.addr());
-    let flags = ["--kubeconfig", text(&kubeconfig), "-n", &namespace, "--configmap", "web"];
+    let flags = [
+        "--kubeconfig",
+        text(&kubeconfig),
+        "-n",
+        &namespace,
+        "--configmap",
+        "web",
+    ];
     let sidecar = Sidecar::start(&flags).await;
     let path = format!("/kv/{namespace}/web/GREETING");
     sidecar.serves(&path, "before").await;
@@ -253,7 +338,15 @@ async fn forty_watches_share_one_connection_and_a_role_for_one_name_suffices() {
     let user = plane.kubeconfig(&format!("many-{namespace}"));
     let rights: Vec<_> = names.iter().map(String::as_str).collect();
     let verbs = ["get", "list", "watch"];
-    plane.allow(&format!("many-{namespace}"), &namespace, "configmaps", &verbs, &rights).await;
+    plane
+        .allow(
+            &format!("many-{namespace}"),
+            &namespace,
+            "configmaps",
+            &verbs,
+            &rights,
+        )
+        .await;
     let relay = Relay::start(plane.addr()).await;
     let kubeconfig = plane.kubeconfig_via(&user, relay.addr());
     let mut flags = vec!["--kubeconfig", text(&kubeconfig), "-n", &namespace];
@@ -262,11 +355,15 @@ async fn forty_watches_share_one_connection_and_a_role_for_one_name_suffices() {
     }
     let sidecar = Sidecar::start(&flags).await;
     for name in &names {
-        sidecar.serves(&format!("/kv/{namespace}/{name}/NAME"), name).await;
+        sidecar
+            .serves(&format!("/kv/{namespace}/{name}/NAME"), name)
+            .await;
     }
     eventually("one connection", LIMIT, async || relay.live() == 1).await;
     maps.set("map-39", "NAME", "changed").await;
-    sidecar.serves(&format!("/kv/{namespace}/map-39/NAME"), "changed").await;
+    sidecar
+        .serves(&format!("/kv/{namespace}/map-39/NAME"), "changed")
+        .await;
     assert_eq!(relay.live(), 1);
     // What the Role does not name is refused in the API server's own words.
     maps.create("other", &[("K", "v")]).await;
@@ -284,21 +381,44 @@ async fn selectors_secrets_and_objects_read_on_demand() {
     let labels = [("app", "web")];
     maps.create_labelled("first", &labels, &[("K", "1")]).await;
     maps.create("unlabelled", &[("K", "2")]).await;
-    plane.create_secret(&namespace, "db", &[("password", "hunter2")]).await;
-    plane.create_secret(&namespace, "unnamed", &[("password", "hunter3")]).await;
+    plane
+        .create_secret(&namespace, "db", &[("password", "hunter2")])
+        .await;
+    plane
+        .create_secret(&namespace, "unnamed", &[("password", "hunter3")])
+        .await;
     let kubeconfig = plane.admin_kubeconfig();
     let flags = [
-        "--kubeconfig", text(&kubeconfig), "-n", &namespace,
-        "--configmap-selector", "app=web", "--secret", "db",
+        "--kubeconfig",
+        text(&kubeconfig),
+        "-n",
+        &namespace,
+        "--configmap-selector",
+        "app=web",
+        "--secret",
+        "db",
     ];
     let sidecar = Sidecar::start(&flags).await;
-    sidecar.serves(&format!("/kv/{namespace}/first/K"), "1").await;
-    sidecar.serves(&format!("/kv/{namespace}/secret:db/password"), "hunter2").await;
+    sidecar
+        .serves(&format!("/kv/{namespace}/first/K"), "1")
+        .await;
+    sidecar
+        .serves(&format!("/kv/{namespace}/secret:db/password"), "hunter2")
+        .await;
     assert_eq!(sidecar.text("/-/ready").await.0, 200);
-    assert_eq!(sidecar.text(&format!("/kv/{namespace}/secret:unnamed")).await.0, 403);
+    assert_eq!(
+        sidecar
+            .text(&format!("/kv/{namespace}/secret:unnamed"))
+            .await
+            .0,
+        403
+    );
     // Members come and go by their labels.
-    maps.create_labelled("second", &labels, &[("K", "new")]).await;
-    sidecar.serves(&format!("/kv/{namespace}/second/K"), "new").await;
+    maps.create_labelled("second", &labels, &[("K", "new")])
+        .await;
+    sidecar
+        .serves(&format!("/kv/{namespace}/second/K"), "new")
+        .await;
     maps.delete("second").await;
     eventually("a deleted member is gone", LIMIT, async || {
         sidecar.text(&format!("/kv/{namespace}/second/K")).await.0 == 404
@@ -306,11 +426,21 @@ async fn selectors_secrets_and_objects_read_on_demand() {
     .await;
     // An object that nobody named is fetched, and then followed.
     let path = format!("/kv/{namespace}/unlabelled/K");
-    assert_eq!(sidecar.text(&path).await, (200, "2".into()), "the first read waits for it");
+    assert_eq!(
+        sidecar.text(&path).await,
+        (200, "2".into()),
+        "the first read waits for it"
+    );
     maps.set("unlabelled", "K", "3").await;
     sidecar.serves(&path, "3").await;
-    assert_eq!(sidecar.text(&format!("/kv/{namespace}/nowhere")).await.0, 404);
-    for text in [sidecar.text("/-/status").await.1, sidecar.text("/-/metrics").await.1] {
+    assert_eq!(
+        sidecar.text(&format!("/kv/{namespace}/nowhere")).await.0,
+        404
+    );
+    for text in [
+        sidecar.text("/-/status").await.1,
+        sidecar.text("/-/metrics").await.1,
+    ] {
         assert!(!text.contains("hunter"), "a Secret's value in {text}");
     }
 }
@@ -323,7 +453,9 @@ async fn storm(maps: &ConfigMaps, objects: usize, each: usize) -> Vec<String> {
             tokio::spawn(async move {
                 let mut version = String::new();
                 for patch in 0..each {
-                    version = maps.set(&format!("storm-{lane}"), "K", &format!("{patch}")).await;
+                    version = maps
+                        .set(&format!("storm-{lane}"), "K", &format!("{patch}"))
+                        .await;
                 }
                 version
             })
@@ -345,19 +477,36 @@ async fn a_storm_is_a_few_signals_and_what_was_undone_is_none() {
     let (objects, each) = (4, 250);
     for lane in 0..objects {
         let name = format!("storm-{lane}");
-        maps.create_labelled(&name, &[("storm", "yes")], &[("K", "start")]).await;
+        maps.create_labelled(&name, &[("storm", "yes")], &[("K", "start")])
+            .await;
     }
     let mut app = support::child::Child::counting_hups();
     let mut hook = Receiver::start().await;
-    let signal = format!("{{signal: {{pidfile: {}, signal: HUP}}}}", text(app.pidfile()));
+    let signal = format!(
+        "{{signal: {{pidfile: {}, signal: HUP}}}}",
+        text(app.pidfile())
+    );
     let webhook = hook.rule("settle: 250ms:1s");
     let kubeconfig = plane.admin_kubeconfig();
     let flags = [
-        "--kubeconfig", text(&kubeconfig), "-n", &namespace, "--configmap-selector", "storm=yes",
-        "--settle", "250ms:1s", "--on-change", &signal, "--on-change", &webhook,
+        "--kubeconfig",
+        text(&kubeconfig),
+        "-n",
+        &namespace,
+        "--configmap-selector",
+        "storm=yes",
+        "--settle",
+        "250ms:1s",
+        "--on-change",
+        &signal,
+        "--on-change",
+        &webhook,
     ];
     let sidecar = Sidecar::start(&flags).await;
-    eventually("ready", LIMIT, async || sidecar.text("/-/ready").await.0 == 200).await;
+    eventually("ready", LIMIT, async || {
+        sidecar.text("/-/ready").await.0 == 200
+    })
+    .await;
     let began = Instant::now();
     let versions = storm(&maps, objects, each).await;
     let took = began.elapsed();
@@ -413,7 +562,8 @@ async fn nginx_reloads_by_its_master_once_its_mount_has_caught_up() {
     let namespace = plane.namespace().await;
     let maps = plane.config_maps(&namespace).await;
     let nginx = support::nginx::Nginx::prepare();
-    maps.create("nginx", &[("default.conf", &nginx.site("one"))]).await;
+    maps.create("nginx", &[("default.conf", &nginx.site("one"))])
+        .await;
     nginx.mount(&nginx.site("one"));
     let nginx = nginx.start().await;
     assert_eq!(nginx.page().await, "one");
@@ -423,7 +573,14 @@ async fn nginx_reloads_by_its_master_once_its_mount_has_caught_up() {
         "{{when: {{configMap: nginx}}, signal: {{process: nginx}}, afterMount: {}, settle: 0s}}",
         text(nginx.mounted())
     );
-    let flags = ["--kubeconfig", text(&kubeconfig), "-n", &namespace, "--on-change", &rule];
+    let flags = [
+        "--kubeconfig",
+        text(&kubeconfig),
+        "-n",
+        &namespace,
+        "--on-change",
+        &rule,
+    ];
     let sidecar = Sidecar::start(&flags).await;
     eventually("synced", LIMIT, async || {
         sidecar.text(&format!("/kv/{namespace}/nginx")).await.0 == 200
@@ -431,20 +588,42 @@ async fn nginx_reloads_by_its_master_once_its_mount_has_caught_up() {
     .await;
     maps.set("nginx", "default.conf", &nginx.site("two")).await;
     eventually("the rule waits for the mount", LIMIT, async || {
-        sidecar.status().await["problems"].to_string().contains("mount")
+        sidecar.status().await["problems"]
+            .to_string()
+            .contains("mount")
     })
     .await;
-    assert_eq!(nginx.page().await, "one", "the mount is behind: nginx was not told");
+    assert_eq!(
+        nginx.page().await,
+        "one",
+        "the mount is behind: nginx was not told"
+    );
     nginx.mount(&nginx.site("two"));
-    eventually("nginx serves the new page", LIMIT, async || nginx.page().await == "two").await;
+    eventually("nginx serves the new page", LIMIT, async || {
+        nginx.page().await == "two"
+    })
+    .await;
     assert_eq!(nginx.master(), master, "the master lives on");
     eventually("with new workers", LIMIT, async || {
-        nginx.workers().iter().all(|worker| !workers.contains(worker))
+        nginx
+            .workers()
+            .iter()
+            .all(|worker| !workers.contains(worker))
     })
     .await;
     let actions = sidecar.status().await["actions"].clone();
-    let done: Vec<&Value> =
-        actions.as_array().unwrap().iter().filter(|action| action["outcome"] == "ok").collect();
+    let done: Vec<&Value> = actions
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|action| action["outcome"] == "ok")
+        .collect();
     assert_eq!(done.len(), 1, "{actions}");
-    assert!(done[0]["detail"].as_str().unwrap().contains(&master.to_string()), "{actions}");
+    assert!(
+        done[0]["detail"]
+            .as_str()
+            .unwrap()
+            .contains(&master.to_string()),
+        "{actions}"
+    );
 }

@@ -1,6 +1,13 @@
 //! The whole application in-process against a scripted API server: faults that a real one does
 //! not produce on demand. What is scripted was seen on a real one first.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here fails the test that asked"
+)]
+
 mod support;
 
 use std::time::Duration;
@@ -21,11 +28,16 @@ fn web(version: &str, value: &str) -> serde_json::Value {
 async fn synced(fake: &mut FakeApiServer) -> (Sidecar, WatchStream) {
     let kubeconfig = fake.kubeconfig();
     let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig), "--configmap", "web"]).await;
-    fake.next_list(PATH).await.list("10", &[web("10", "one")], None);
+    fake.next_list(PATH)
+        .await
+        .list("10", &[web("10", "one")], None);
     let watch = fake.next_watch(PATH).await;
     assert_eq!(watch.asked.query("resourceVersion"), Some("10"));
-    assert_eq!(watch.asked.query("fieldSelector"), Some("metadata.name=web"));
-    assert_eq!(watch.asked.query("allowWatchBookmarks"), Some("1"));
+    assert_eq!(
+        watch.asked.query("fieldSelector"),
+        Some("metadata.name=web")
+    );
+    assert_eq!(watch.asked.query("allowWatchBookmarks"), Some("true"));
     let stream = watch.watch();
     sidecar.serves("/kv/default/web/GREETING", "one").await;
     (sidecar, stream)
@@ -49,11 +61,17 @@ async fn a_dropped_watch_resumes_where_it_was_and_reads_go_on_with_an_age() {
     .await;
     sidecar.serves("/kv/default/web/GREETING", "two").await;
     let watch = fake.next_watch(PATH).await;
-    assert_eq!(watch.asked.query("resourceVersion"), Some("11"), "resumed, not listed again");
+    assert_eq!(
+        watch.asked.query("resourceVersion"),
+        Some("11"),
+        "resumed, not listed again"
+    );
     let _quiet = watch.watch();
-    eventually("no Age once in contact, though nothing changed", LIMIT, async || {
-        sidecar.age("/kv/default/web").await.is_none()
-    })
+    eventually(
+        "no Age once in contact, though nothing changed",
+        LIMIT,
+        async || sidecar.age("/kv/default/web").await.is_none(),
+    )
     .await;
 }
 
@@ -62,7 +80,9 @@ async fn an_expired_watch_lists_again_and_misses_nothing() {
     let mut fake = FakeApiServer::start().await;
     let (sidecar, stream) = synced(&mut fake).await;
     stream.gone("10");
-    fake.next_list(PATH).await.list("40", &[web("35", "missed")], None);
+    fake.next_list(PATH)
+        .await
+        .list("40", &[web("35", "missed")], None);
     sidecar.serves("/kv/default/web/GREETING", "missed").await;
     let watch = fake.next_watch(PATH).await;
     assert_eq!(watch.asked.query("resourceVersion"), Some("40"));
@@ -77,7 +97,9 @@ async fn an_http_410_lists_again_too() {
     let (sidecar, stream) = synced(&mut fake).await;
     stream.reset();
     fake.next_watch(PATH).await.gone();
-    fake.next_list(PATH).await.list("50", &[web("50", "fresh")], None);
+    fake.next_list(PATH)
+        .await
+        .list("50", &[web("50", "fresh")], None);
     sidecar.serves("/kv/default/web/GREETING", "fresh").await;
 }
 
@@ -92,9 +114,16 @@ async fn garbage_in_the_stream_keeps_the_last_good_content_and_lists_again() {
             .is_some_and(|reason| reason.contains("not one the API would send"))
     })
     .await;
-    assert_eq!(sidecar.text("/kv/default/web/GREETING").await, (200, "one".into()));
-    fake.next_list(PATH).await.list("12", &[web("12", "recovered")], None);
-    sidecar.serves("/kv/default/web/GREETING", "recovered").await;
+    assert_eq!(
+        sidecar.text("/kv/default/web/GREETING").await,
+        (200, "one".into())
+    );
+    fake.next_list(PATH)
+        .await
+        .list("12", &[web("12", "recovered")], None);
+    sidecar
+        .serves("/kv/default/web/GREETING", "recovered")
+        .await;
 }
 
 #[tokio::test]
@@ -104,7 +133,9 @@ async fn errors_at_start_are_retried_and_nothing_wrong_is_served() {
     let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig), "--configmap", "web"]).await;
     fake.next_list(PATH).await.internal_error();
     eventually("status says why", LIMIT, async || {
-        sidecar.status().await["scopes"][0]["reason"].as_str().is_some_and(|r| r.contains("500"))
+        sidecar.status().await["scopes"][0]["reason"]
+            .as_str()
+            .is_some_and(|r| r.contains("500"))
     })
     .await;
     let answer = sidecar.get("/kv/default/web/GREETING", &[]).await;
@@ -114,7 +145,9 @@ async fn errors_at_start_are_retried_and_nothing_wrong_is_served() {
     assert_eq!(status, 503);
     assert!(ready.contains("ConfigMap default/web"), "{ready}");
     fake.next_list(PATH).await.raw("no JSON at all");
-    fake.next_list(PATH).await.list("10", &[web("10", "at last")], None);
+    fake.next_list(PATH)
+        .await
+        .list("10", &[web("10", "at last")], None);
     sidecar.serves("/kv/default/web/GREETING", "at last").await;
     assert_eq!(sidecar.text("/-/ready").await.0, 200);
 }
@@ -127,14 +160,23 @@ async fn retry_after_is_obeyed() {
     let refused = tokio::time::Instant::now();
     fake.next_list(PATH).await.too_many_requests(3);
     let _again = fake.next_list(PATH).await;
-    assert!(refused.elapsed() >= Duration::from_secs(3), "asked again after {:?}", refused.elapsed());
+    assert!(
+        refused.elapsed() >= Duration::from_secs(3),
+        "asked again after {:?}",
+        refused.elapsed()
+    );
 }
 
 #[tokio::test]
 async fn a_list_of_several_pages_shows_at_its_end_only() {
     let mut fake = FakeApiServer::start().await;
     let kubeconfig = fake.kubeconfig();
-    let flags = ["--kubeconfig", path(&kubeconfig), "--configmap-selector", "app=web"];
+    let flags = [
+        "--kubeconfig",
+        path(&kubeconfig),
+        "--configmap-selector",
+        "app=web",
+    ];
     let sidecar = Sidecar::start(&flags).await;
     let object = |name: &str| config_map("default", name, "9", &[("K", name)]);
     let page = fake.next_list(PATH).await;
@@ -142,7 +184,11 @@ async fn a_list_of_several_pages_shows_at_its_end_only() {
     page.list("10", &[object("a")], Some("more"));
     let page = fake.next_list(PATH).await;
     assert_eq!(page.asked.query("continue"), Some("more"));
-    assert_eq!(sidecar.status().await["objects"], json!([]), "half a list is visible");
+    assert_eq!(
+        sidecar.status().await["objects"],
+        json!([]),
+        "half a list is visible"
+    );
     // The token expired: the list starts over.
     page.gone();
     let page = fake.next_list(PATH).await;
@@ -150,7 +196,10 @@ async fn a_list_of_several_pages_shows_at_its_end_only() {
     page.list("20", &[object("a")], Some("more"));
     fake.next_list(PATH).await.list("20", &[object("b")], None);
     sidecar.serves("/kv/default/b/K", "b").await;
-    assert_eq!(sidecar.status().await["objects"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        sidecar.status().await["objects"].as_array().unwrap().len(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -178,10 +227,15 @@ async fn a_role_taken_away_leaves_the_last_good_content_and_says_so() {
     stream.reset();
     fake.next_watch(PATH).await.forbidden();
     eventually("status says 403", LIMIT, async || {
-        sidecar.status().await["scopes"][0]["reason"].as_str().is_some_and(|r| r.contains("403"))
+        sidecar.status().await["scopes"][0]["reason"]
+            .as_str()
+            .is_some_and(|r| r.contains("403"))
     })
     .await;
-    assert_eq!(sidecar.text("/kv/default/web/GREETING").await, (200, "one".into()));
+    assert_eq!(
+        sidecar.text("/kv/default/web/GREETING").await,
+        (200, "one".into())
+    );
     assert!(sidecar.age("/kv/default/web").await.is_some());
     assert_eq!(sidecar.text("/-/ready").await.0, 200, "once ready, ready");
     let _restored = fake.next_watch(PATH).await.watch();
@@ -202,12 +256,19 @@ async fn concurrent_first_reads_share_one_fetch_and_a_404_is_remembered() {
             tokio::spawn(async move { support::http::get(&url, &[]).await.unwrap() })
         })
         .collect();
-    fake.next_list(PATH).await.list("10", &[web("10", "one")], None);
+    fake.next_list(PATH)
+        .await
+        .list("10", &[web("10", "one")], None);
     let _watch = fake.next_watch(PATH).await.watch();
     for read in reads {
         assert_eq!(read.await.unwrap().body(), "one");
     }
-    assert_eq!(fake.asked().len(), 2, "one list and one watch: {:#?}", fake.asked());
+    assert_eq!(
+        fake.asked().len(),
+        2,
+        "one list and one watch: {:#?}",
+        fake.asked()
+    );
     let missing = || sidecar.text("/kv/default/missing");
     let (first, ()) = tokio::join!(missing(), async {
         fake.next_list(PATH).await.list("11", &[], None);
@@ -236,7 +297,11 @@ async fn a_forbidden_object_read_on_demand_is_the_api_servers_403() {
     });
     assert_eq!(answer.0, 403);
     assert!(answer.1.contains("forbidden"), "{}", answer.1);
-    assert_eq!(sidecar.text("/kv/default/secret:db").await.0, 403, "Secrets only when named");
+    assert_eq!(
+        sidecar.text("/kv/default/secret:db").await.0,
+        403,
+        "Secrets only when named"
+    );
     assert_eq!(fake.asked().len(), 1);
 }
 
@@ -244,17 +309,30 @@ async fn a_forbidden_object_read_on_demand_is_the_api_servers_403() {
 async fn an_object_over_the_bound_is_refused_and_found_when_it_shrinks() {
     let mut fake = FakeApiServer::start().await;
     let kubeconfig = fake.kubeconfig();
-    let flags = ["--kubeconfig", path(&kubeconfig), "--configmap", "web", "--max-bytes", "1Ki"];
+    let flags = [
+        "--kubeconfig",
+        path(&kubeconfig),
+        "--configmap",
+        "web",
+        "--max-bytes",
+        "1Ki",
+    ];
     let sidecar = Sidecar::start(&flags).await;
     let large = "x".repeat(2_000);
-    fake.next_list(PATH).await.list("10", &[web("10", &large)], None);
+    fake.next_list(PATH)
+        .await
+        .list("10", &[web("10", &large)], None);
     let stream = fake.next_watch(PATH).await.watch();
     eventually("refused with the reason", LIMIT, async || {
         let (status, body) = sidecar.text("/kv/default/web").await;
         status == 507 && body.contains("--max-bytes")
     })
     .await;
-    assert!(sidecar.status().await["scopes"][0]["refused"].to_string().contains("max-bytes"));
+    assert!(
+        sidecar.status().await["scopes"][0]["refused"]
+            .to_string()
+            .contains("max-bytes")
+    );
     stream.modified(web("11", "small"));
     sidecar.serves("/kv/default/web/GREETING", "small").await;
 }

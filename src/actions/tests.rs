@@ -1,4 +1,4 @@
-use http::{Method, Uri};
+use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -25,7 +25,7 @@ fn change() -> Change {
 
 fn hook(url: &str, method: Method) -> Action {
     Action::Webhook(WebhookAction {
-        url: url.parse::<Uri>().unwrap(),
+        url: url.parse().unwrap(),
         method,
         timeout: Duration::from_secs(5),
     })

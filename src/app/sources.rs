@@ -29,7 +29,10 @@ fn kind(kind: ObjectKind) -> Kind {
 /// on-demand reads would have used it.
 pub(super) async fn upstream(source: &config::Source) -> Result<Option<Upstream>, Fatal> {
     let mounted = |object: &config::ObjectName| source.mounts.iter().any(|m| m.object == *object);
-    let named = source.objects.iter().any(|o| !(o.optional && mounted(&o.object)));
+    let named = source
+        .objects
+        .iter()
+        .any(|o| !(o.optional && mounted(&o.object)));
     let required = named || !source.selectors.is_empty() || source.mounts.is_empty();
     if source.dir.is_some() || !(required || source.on_demand) {
         return Ok(None);
@@ -86,11 +89,21 @@ pub(super) fn start(
     for object in &source.objects {
         let reference = names.object(object.kind, &object.object);
         let pending = app.readiness.pending(reference.to_string());
-        wanted.push((Wanted::Object { reference, optional: object.optional }, pending));
+        wanted.push((
+            Wanted::Object {
+                reference,
+                optional: object.optional,
+            },
+            pending,
+        ));
     }
     if let Some(upstream) = upstream {
         for target in targets(source, &names) {
-            if let Target { select: Select::Labels(_), .. } = &target.1 {
+            if let Target {
+                select: Select::Labels(_),
+                ..
+            } = &target.1
+            {
                 let pending = app.readiness.pending(target.0.to_string());
                 wanted.push((Wanted::Scope(target.0.clone()), pending));
             }
@@ -138,7 +151,14 @@ fn targets(source: &config::Source, names: &Names) -> Vec<(Selects, Target)> {
             select: Select::Labels(selector.labels.clone()),
         };
         let labels = selector.labels.as_str().into();
-        (Selects::Selector { kind, namespace, labels }, target)
+        (
+            Selects::Selector {
+                kind,
+                namespace,
+                labels,
+            },
+            target,
+        )
     });
     objects.chain(selectors).collect()
 }
@@ -151,9 +171,15 @@ fn watch(
 ) {
     let spec = ScopeSpec::declared(selects);
     let label = Arc::clone(&spec.name);
-    let mut watch =
-        Watch::new(target, writer.scope(spec), upstream.lease(), app.metrics.clone(), &label);
-    app.tasks.spawn(task("watch", async move { match watch.run().await {} }));
+    let mut watch = Watch::new(
+        target,
+        writer.scope(spec),
+        upstream.lease(),
+        app.metrics.clone(),
+        &label,
+    );
+    app.tasks
+        .spawn(task("watch", async move { match watch.run().await {} }));
 }
 
 fn start_mounts(app: &mut App, source: &config::Source, names: &Names, writer: &store::Writer) {
@@ -176,15 +202,21 @@ fn start_dir(
 ) {
     let Some(path) = &source.dir else { return };
     let selects = Selects::Directory(path.display().to_string().into());
-    wanted.push((Wanted::Scope(selects.clone()), app.readiness.pending(selects.to_string())));
+    wanted.push((
+        Wanted::Scope(selects.clone()),
+        app.readiness.pending(selects.to_string()),
+    ));
     let secrets: BTreeSet<ObjectRef> = source
         .objects
         .iter()
         .filter(|object| object.kind == ObjectKind::Secret)
         .map(|object| names.object(object.kind, &object.object))
         .collect();
-    let options =
-        dir::Options { path: path.clone(), namespace: Arc::clone(&app.namespace), secrets };
+    let options = dir::Options {
+        path: path.clone(),
+        namespace: Arc::clone(&app.namespace),
+        secrets,
+    };
     let scope = writer.scope(ScopeSpec::declared(selects));
     let reading = dir::run(options, scope, app.board.clone(), app.stop.clone());
     app.tasks.spawn(task("directory", reading));
@@ -202,5 +234,6 @@ fn start_on_demand(
         upstream.clone(),
         app.metrics.clone(),
     );
-    app.tasks.spawn(task("on-demand", on_demand.run(demands, app.stop.clone())));
+    app.tasks
+        .spawn(task("on-demand", on_demand.run(demands, app.stop.clone())));
 }

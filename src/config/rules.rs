@@ -197,6 +197,12 @@ fn webhook_url(text: &str) -> Result<WebhookUrl, String> {
     let url: WebhookUrl = text
         .parse()
         .map_err(|error| format!("not a URL ({error}): write http://HOST[:PORT]/PATH"))?;
+    if url
+        .authority()
+        .is_some_and(|authority| authority.as_str().contains('@'))
+    {
+        return Err("user and password in the URL are not sent: leave them out".to_owned());
+    }
     match (url.scheme_str(), url.host()) {
         (Some("http"), Some(host)) if !host.is_empty() => Ok(url),
         (Some("https"), _) => Err(

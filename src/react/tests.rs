@@ -75,7 +75,7 @@ fn rule(name: &str, object: &str) -> Rule {
         after_mount: None,
         settle: None,
         action: Action::Webhook(WebhookAction {
-            url: http::Uri::from_static("http://127.0.0.1/"),
+            url: "http://127.0.0.1/".parse().unwrap(),
             method: http::Method::POST,
             timeout: Duration::from_secs(5),
         }),

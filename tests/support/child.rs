@@ -29,10 +29,19 @@ impl Child {
             .stdin(Stdio::piped())
             .spawn()
             .expect("bash starts");
-        while std::fs::read_to_string(&pidfile).unwrap_or_default().trim().is_empty() {
+        while std::fs::read_to_string(&pidfile)
+            .unwrap_or_default()
+            .trim()
+            .is_empty()
+        {
             std::thread::yield_now();
         }
-        Self { child, pidfile, hups, _dir: dir }
+        Self {
+            child,
+            pidfile,
+            hups,
+            _dir: dir,
+        }
     }
 
     pub fn pidfile(&self) -> &Path {
@@ -41,7 +50,10 @@ impl Child {
 
     /// How many it got so far.
     pub fn hups(&mut self) -> usize {
-        std::fs::read_to_string(&self.hups).expect("a file").lines().count()
+        std::fs::read_to_string(&self.hups)
+            .expect("a file")
+            .lines()
+            .count()
     }
 }
 

@@ -8,6 +8,12 @@
     unreachable_pub,
     reason = "test support has no users outside"
 )]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here fails the test that asked"
+)]
 
 pub mod child;
 pub mod control_plane;

@@ -36,7 +36,12 @@ impl Nginx {
             dir.path().display()
         );
         std::fs::write(dir.path().join("nginx.conf"), conf).expect("a file");
-        Self { port, dir, mounted, master: None }
+        Self {
+            port,
+            dir,
+            mounted,
+            master: None,
+        }
     }
 
     pub fn port(&self) -> u16 {
@@ -45,7 +50,10 @@ impl Nginx {
 
     /// The configuration of a site that answers with `page`.
     pub fn site(&self, page: &str) -> String {
-        format!("server {{ listen 127.0.0.1:{}; location / {{ return 200 \"{page}\"; }} }}\n", self.port)
+        format!(
+            "server {{ listen 127.0.0.1:{}; location / {{ return 200 \"{page}\"; }} }}\n",
+            self.port
+        )
     }
 
     /// The mounted directory.
@@ -76,9 +84,16 @@ impl Nginx {
     /// Starts it and waits for its page.
     pub async fn start(mut self) -> Self {
         // Debian puts it where only root's PATH looks.
-        let program = ["/usr/sbin/nginx", "/usr/bin/nginx"].into_iter().find(|p| Path::new(p).exists());
+        let program = ["/usr/sbin/nginx", "/usr/bin/nginx"]
+            .into_iter()
+            .find(|p| Path::new(p).exists());
         let child = Command::new(program.unwrap_or("nginx"))
-            .args(["-p", self.dir.path().to_str().expect("UTF-8"), "-c", "nginx.conf"])
+            .args([
+                "-p",
+                self.dir.path().to_str().expect("UTF-8"),
+                "-c",
+                "nginx.conf",
+            ])
             .spawn()
             .expect("nginx starts: install Debian's nginx-light");
         self.master = Some(child);
@@ -110,19 +125,20 @@ impl Nginx {
         let master = self.master();
         let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children"));
         let children = children.expect("the master runs");
-        children.split_whitespace().map(|pid| pid.parse().expect("a number")).collect()
+        children
+            .split_whitespace()
+            .map(|pid| pid.parse().expect("a number"))
+            .collect()
     }
 }
 
 impl Drop for Nginx {
     fn drop(&mut self) {
         if let Some(master) = &mut self.master {
-            for worker in std::fs::read_to_string(format!(
-                "/proc/{0}/task/{0}/children",
-                master.id()
-            ))
-            .unwrap_or_default()
-            .split_whitespace()
+            for worker in
+                std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", master.id()))
+                    .unwrap_or_default()
+                    .split_whitespace()
             {
                 let _ = Command::new("kill").args(["-9", worker]).status();
             }

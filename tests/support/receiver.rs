@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use ::http::Response;
 use bytes::Bytes;
-use http::Response;
 use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -36,7 +36,9 @@ impl Receiver {
                         {
                             let _ = sender.send(json);
                         }
-                        let response = Response::builder().status(204).body(Full::<Bytes>::default());
+                        let response = Response::builder()
+                            .status(204)
+                            .body(Full::<Bytes>::default());
                         Ok::<_, Infallible>(response.expect("a valid response"))
                     }
                 });
@@ -45,12 +47,19 @@ impl Receiver {
                 tokio::spawn(connection);
             }
         });
-        Self { port, bodies, accept }
+        Self {
+            port,
+            bodies,
+            accept,
+        }
     }
 
     /// A rule that calls this endpoint, with more fields of the rule.
     pub fn rule(&self, fields: &str) -> String {
-        format!("{{webhook: {{url: \"http://127.0.0.1:{}/\"}}, {fields}}}", self.port)
+        format!(
+            "{{webhook: {{url: \"http://127.0.0.1:{}/\"}}, {fields}}}",
+            self.port
+        )
     }
 
     /// The next body; panics when none comes.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use ::http::Response;
 use attache::app::App;
 use bytes::Bytes;
-use http::Response;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -25,7 +25,10 @@ pub struct Sidecar {
 impl Sidecar {
     /// Starts `attache run` with these flags.
     pub async fn start(flags: &[&str]) -> Self {
-        let args = ["attache", "run", "--port", "0"].iter().chain(flags).copied();
+        let args = ["attache", "run", "--port", "0"]
+            .iter()
+            .chain(flags)
+            .copied();
         let config = attache::app::config_from(args).expect("a valid configuration");
         let app = App::start(config).await.expect("attache starts");
         let base = format!("http://{}", app.bound().addresses[0]);
@@ -33,7 +36,11 @@ impl Sidecar {
         let running = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { base, stop: Some(stop), running }
+        Self {
+            base,
+            stop: Some(stop),
+            running,
+        }
     }
 
     /// The URL of a path.
@@ -43,13 +50,18 @@ impl Sidecar {
 
     /// GET with these headers.
     pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
-        http::get(&self.url(path), headers).await.expect("attache answers")
+        http::get(&self.url(path), headers)
+            .await
+            .expect("attache answers")
     }
 
     /// The status and the body as text.
     pub async fn text(&self, path: &str) -> (u16, String) {
         let response = self.get(path, &[]).await;
-        (response.status().as_u16(), String::from_utf8_lossy(response.body()).into_owned())
+        (
+            response.status().as_u16(),
+            String::from_utf8_lossy(response.body()).into_owned(),
+        )
     }
 
     /// Waits until a path is served with this body.
@@ -64,7 +76,10 @@ impl Sidecar {
     pub async fn age(&self, path: &str) -> Option<u64> {
         let response = self.get(path, &[]).await;
         assert_eq!(response.status(), 200, "{path} is served, however old");
-        response.headers().get("age").map(|age| age.to_str().unwrap().parse().unwrap())
+        response
+            .headers()
+            .get("age")
+            .map(|age| age.to_str().unwrap().parse().unwrap())
     }
 
     /// `/-/status`.
@@ -81,13 +96,18 @@ impl Sidecar {
     pub async fn metric(&self, prefix: &str) -> f64 {
         let (_, text) = self.text("/-/metrics").await;
         let samples = text.lines().filter(|line| line.starts_with(prefix));
-        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+        samples
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
     }
 
     /// Stops as SIGTERM does, and waits for the end.
     pub async fn stop(mut self) {
         drop(self.stop.take());
-        (&mut self.running).await.expect("no panic").expect("an orderly end");
+        (&mut self.running)
+            .await
+            .expect("no panic")
+            .expect("an orderly end");
     }
 }
 
