@@ -21,6 +21,7 @@ struct Call {
     number: u32,
     keys: String,
     at: Duration,
+    since: std::time::Instant,
     /// The app had read that content already.
     in_vain: bool,
 }
@@ -118,6 +119,7 @@ impl World {
                 number: attempt.number,
                 keys: keys(&change),
                 at: start.elapsed(),
+                since: change.since,
                 in_vain: *told.lock().unwrap() == newest,
             });
             let told = Arc::clone(&told);
@@ -347,6 +349,26 @@ async fn a_newer_change_supersedes_the_retry() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_during_a_failing_attempt_supersedes_its_retry() {
+    let slow = Settle {
+        quiet: secs(3.0),
+        longest: secs(9.0),
+    };
+    let mut world = ready(vec![Rule {
+        settle: Some(slow),
+        ..rule("r", "a")
+    }])
+    .await;
+    world.plan(&[(1.0, false)]);
+    world.put("a", &[("k", "1")]);
+    sleep(secs(3.5)).await;
+    assert_eq!(world.calls().len(), 1);
+    world.put("a", &[("k", "1"), ("l", "1")]);
+    sleep(LONG).await;
+    assert_eq!(world.told()[1..], ["r#1 a:l,k"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_state_that_returns_during_retries_leaves_nothing_to_do() {
     let mut world = ready(vec![rule("r", "a")]).await;
     world.plan(&[(0.0, false); 5]);
@@ -403,9 +425,15 @@ async fn a_rule_waits_for_its_mount_and_holds_up_nobody() {
     std::fs::write(&file, "1").unwrap();
     sleep(LONG).await;
     assert_eq!(world.told().len(), 2);
+    let before = std::time::Instant::now();
     std::fs::write(&file, "2").unwrap();
     sleep(LONG).await;
     assert_eq!(world.told()[2..], ["mounted#1 a:k"]);
+    let since = world.calls()[2].since;
+    assert!(
+        since > before,
+        "an app could not read it before the mount had it"
+    );
     assert!(world.board.notes().problems.is_empty());
     // Undone while it waits: nothing is left to do.
     world.put("a", &[("k", "3")]);
