@@ -1,7 +1,69 @@
 //! The configuration: flags and file as one validated model, every error at once.
 //!
-//! Reading order: [`model`] (what the rest of attache sees), then how it is made.
+//! Reading order: [`model`] (what the rest of attache sees), then how it is made: flags (`flags`)
+//! and file (`file`, over `yaml`) each become `partial` settings, flags win, and `check` turns
+//! what results into a [`Config`]. `names`, `units`, `signals` and `rules` read single values;
+//! `probes` is the configuration of the commands that talk to a running sidecar.
+
+use std::path::PathBuf;
+
+use crate::cli::Command;
 
 pub mod model;
 
+mod check;
+mod errors;
+mod file;
+mod flags;
+mod names;
+mod partial;
+mod probes;
+mod rules;
+mod signals;
+mod units;
+mod yaml;
+
+pub use errors::Faults;
 pub use model::*;
+pub use probes::{Endpoint, Get, Healthcheck, Probe};
+
+/// What the binary is to do, validated.
+#[derive(Debug)]
+pub enum Job {
+    /// `attache run`.
+    Run(Box<Config>),
+    /// `attache get`.
+    Get(Get),
+    /// `attache healthcheck`.
+    Healthcheck(Healthcheck),
+    /// `attache install`, into that directory.
+    Install(PathBuf),
+    /// `attache completions`.
+    Completions(clap_complete::Shell),
+}
+
+/// Validates a command and the file it names; `found` are the faults that reading the command
+/// line found already.
+///
+/// # Errors
+/// Every fault of command line, environment and file.
+pub fn load(command: Option<Command>, found: Vec<String>) -> Result<Job, Faults> {
+    let mut faults = Faults::from(found);
+    let job = match command {
+        None => None,
+        Some(Command::Run(run)) => check::run(&run, &mut faults).map(|c| Job::Run(Box::new(c))),
+        Some(Command::Get(get)) => probes::get(&get, &mut faults).map(Job::Get),
+        Some(Command::Healthcheck(healthcheck)) => {
+            probes::healthcheck(&healthcheck, &mut faults).map(Job::Healthcheck)
+        }
+        Some(Command::Install(install)) => Some(Job::Install(install.dir)),
+        Some(Command::Completions(completions)) => Some(Job::Completions(completions.shell)),
+    };
+    match job {
+        Some(job) if faults.is_empty() => Ok(job),
+        _ => Err(faults),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,9 +10,21 @@
 //! [`router`] (how it is served), [`react`] and [`actions`] (who is told), [`app`] (how it is put
 //! together). ARCHITECTURE.md says which module may know which.
 
+pub mod actions;
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod client;
 pub mod config;
+pub mod http;
 pub mod metrics;
+pub mod process;
+pub mod react;
 pub mod readiness;
+pub mod router;
 pub mod shutdown;
+pub mod source;
 pub mod status;
 pub mod store;
+pub mod telemetry;
+pub mod upstream;

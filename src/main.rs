@@ -1,2 +1,88 @@
-//! The `attache` binary.
-fn main() {}
+//! The `attache` binary: reads its command line and maps errors to exit codes.
+//!
+//! 0: done; 1: failed; 2: `get` could not reach the sidecar; 64: wrong flags or files (EX_USAGE
+//! of sysexits.h).
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use attache::app::Fatal;
+use attache::cli::{self, Parsed};
+use attache::config::{self, Config, Job, LogFormat};
+use attache::{app, telemetry};
+
+/// Wrong flags or files.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let (command, faults) = match cli::parse(std::env::args_os(), std::env::vars_os()) {
+        Parsed::Text(text) => return print(text.as_bytes()),
+        Parsed::Command { command, faults } => (command, faults),
+    };
+    match config::load(command, faults) {
+        Ok(job) => start(job),
+        Err(faults) => {
+            tell(&faults);
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Does the job on a runtime of one thread.
+fn start(job: Job) -> ExitCode {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = match builder.enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &error),
+    };
+    let failed = match job {
+        Job::Run(config) => return run(&runtime, *config),
+        Job::Completions(shell) => return print(&cli::completions(shell)),
+        Job::Get(get) => runtime
+            .block_on(app::get(&get, &mut io::stdout().lock()))
+            .err(),
+        Job::Install(dir) => app::install(&dir).err(),
+        Job::Healthcheck(healthcheck) => {
+            // A probe knows healthy and not healthy, and no more.
+            return match runtime.block_on(app::healthcheck(&healthcheck)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => fail(1, &failure),
+            };
+        }
+    };
+    failed.map_or(ExitCode::SUCCESS, |failure| {
+        fail(failure.exit_code(), &failure)
+    })
+}
+
+fn run(runtime: &tokio::runtime::Runtime, config: Config) -> ExitCode {
+    let json = config.log.format == LogFormat::Json;
+    if let Err(error) = telemetry::init(config.log.verbosity, json) {
+        return fail(USAGE, &error);
+    }
+    match runtime.block_on(app::run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ Fatal::Configuration(_)) => fail(USAGE, &error),
+        // With its causes, on one line.
+        Err(error @ Fatal::Other(_)) => fail(1, &error),
+    }
+}
+
+fn fail(code: u8, error: &dyn Display) -> ExitCode {
+    tell(&format_args!("attache: {error}"));
+    ExitCode::from(code)
+}
+
+fn print(text: &[u8]) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(1, &error),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// To stderr, where a reader that has gone away is not worth a panic.
+fn tell(text: &dyn Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

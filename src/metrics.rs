@@ -57,6 +57,8 @@ pub struct Metrics {
     pub http_connections: Gauge,
     /// Requests refused before a route saw them (Host filter, malformed).
     pub http_rejected: Counter,
+    /// Connections that could not be accepted.
+    pub http_accept_errors: Counter,
     /// 1 while a scope is in contact with its source.
     pub scope_live: Family<Scope, Gauge>,
     /// Seconds out of contact; 0 while in contact.
@@ -105,6 +107,7 @@ impl Metrics {
             http_request_duration: Family::new_with_constructor(request_histogram),
             http_connections: Gauge::default(),
             http_rejected: Counter::default(),
+            http_accept_errors: Counter::default(),
             scope_live: Family::default(),
             scope_age: Family::default(),
             scope_objects: Family::default(),
@@ -146,6 +149,11 @@ impl Metrics {
             "http_rejected",
             "Requests no route saw",
             self.http_rejected.clone(),
+        );
+        r.register(
+            "http_accept_errors",
+            "Connections that could not be accepted",
+            self.http_accept_errors.clone(),
         );
         r.register(
             "scope_live",

@@ -1,5 +1,6 @@
 //! The validated configuration: what every other module sees of flags and file.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -193,12 +194,17 @@ pub enum ProcessMatch {
 #[derive(Debug, Clone)]
 pub struct WebhookAction {
     /// An `http://` URL.
-    pub url: http::Uri,
+    pub url: WebhookUrl,
     /// The method, POST unless given.
     pub method: http::Method,
     /// How long one attempt may take.
     pub timeout: Duration,
 }
+
+/// A webhook's URL. It may carry a password, so printing it hides the userinfo (inv. 26);
+/// whoever sends the request dereferences it or turns it into an [`http::Uri`].
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookUrl(http::Uri);
 
 /// How attache logs.
 #[derive(Debug, Clone)]
@@ -216,4 +222,56 @@ pub enum LogFormat {
     Text,
     /// For machines, one object a line.
     Json,
+}
+
+// === impl WebhookUrl ===
+
+impl std::str::FromStr for WebhookUrl {
+    type Err = http::uri::InvalidUri;
+
+    /// # Errors
+    /// What is wrong with the URL's form; its scheme and host are not checked here.
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        url.parse().map(Self)
+    }
+}
+
+impl std::ops::Deref for WebhookUrl {
+    type Target = http::Uri;
+
+    fn deref(&self) -> &http::Uri {
+        &self.0
+    }
+}
+
+impl From<WebhookUrl> for http::Uri {
+    fn from(url: WebhookUrl) -> Self {
+        url.0
+    }
+}
+
+impl fmt::Display for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(scheme) = self.scheme_str() {
+            write!(f, "{scheme}://")?;
+        }
+        if let Some(authority) = self.authority() {
+            match authority.as_str().rsplit_once('@') {
+                Some((_, host)) => write!(f, "MASKED@{host}")?,
+                None => f.write_str(authority.as_str())?,
+            }
+        }
+        f.write_str(self.path())?;
+        // A query is where tokens travel.
+        if self.query().is_some() {
+            f.write_str("?MASKED")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for WebhookUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

@@ -216,10 +216,10 @@ impl ScopeWriter {
         });
     }
 
-    /// Whether anyone read from the scope since this was last asked.
+    /// Tells whether the scope is read from.
     #[must_use]
-    pub fn take_read(&self) -> bool {
-        self.read.swap(false, Ordering::Relaxed)
+    pub fn reads(&self) -> Reads {
+        Reads(Arc::clone(&self.read))
     }
 
     /// Whether an object is refused for want of room, so that a later list may find some.
@@ -257,6 +257,19 @@ impl Drop for ScopeWriter {
             state.held = state.held.saturating_sub(freed);
             state.publish();
         }
+    }
+}
+
+/// Tells whether a scope is read from.
+pub struct Reads(Arc<AtomicBool>);
+
+// === impl Reads ===
+
+impl Reads {
+    /// Whether anyone read from the scope since this was last asked.
+    #[must_use]
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
     }
 }
 

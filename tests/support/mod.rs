@@ -8,11 +8,21 @@
     unreachable_pub,
     reason = "test support has no users outside"
 )]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here fails the test that asked"
+)]
 
+pub mod child;
 pub mod control_plane;
 pub mod fake;
 pub mod http;
+pub mod nginx;
+pub mod receiver;
 pub mod relay;
+pub mod sidecar;
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
@@ -24,8 +34,9 @@ pub async fn eventually(
     mut condition: impl AsyncFnMut() -> bool,
 ) {
     let start = Instant::now();
+    let mut ask = tokio::time::interval(Duration::from_millis(10));
     while !condition().await {
         assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        ask.tick().await;
     }
 }

@@ -1,0 +1,186 @@
+//! What a rule does once its keys have changed: it signals a process, or calls an endpoint.
+//!
+//! [`Runner::run`] is the one way in: one attempt, and its metrics, its note on the board and its
+//! log line. When to attempt, and how often, is decided by the caller. The JSON that a webhook gets
+//! is described in [`webhook`].
+
+pub mod signal;
+pub mod webhook;
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::config::Action;
+use crate::metrics::{self, Metrics};
+use crate::process::SignalError;
+use crate::status::{ActionNote, Board};
+use crate::store::ObjectRef;
+use crate::store::diff::KeyChanges;
+use webhook::WebhookError;
+
+/// What an action is told: keys, never values.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The objects that differ from what the rule was last told of.
+    pub objects: Vec<ChangedObject>,
+    /// The moment from which a starting process could read all of the new content.
+    pub since: Instant,
+}
+
+/// One object of a [`Change`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedObject {
+    /// Which object.
+    pub reference: ObjectRef,
+    /// Its new resourceVersion; empty for files, and for an object that went.
+    pub resource_version: String,
+    /// The keys that differ, of those that the rule is for.
+    pub keys: KeyChanges,
+}
+
+/// Which attempt of an action this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// How long the next one waits if this one fails; `None` if it is the last.
+    pub retry: Option<Duration>,
+}
+
+/// What an attempt that did not fail has done, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The app was told.
+    Done(String),
+    /// There was no need to: whoever would be told started with the new content.
+    Skipped(String),
+}
+
+/// Why an attempt failed. The message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ActionError {
+    /// A signal did not reach a process.
+    #[error(transparent)]
+    Signal(#[from] SignalError),
+    /// An endpoint did not answer with 2xx.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
+}
+
+/// Runs actions and reports on them; cheap to clone.
+#[derive(Clone)]
+pub struct Runner {
+    board: Board,
+    metrics: Metrics,
+}
+
+// === impl Runner ===
+
+impl Runner {
+    /// Makes a runner that reports to `board` and `metrics`.
+    #[must_use]
+    pub fn new(board: Board, metrics: Metrics) -> Self {
+        Self { board, metrics }
+    }
+
+    /// Makes one attempt at the action of the rule named `rule`. The last attempt's failure stays
+    /// among the board's problems, under the rule's name, until an attempt succeeds.
+    ///
+    /// # Errors
+    /// [`ActionError`], reported already.
+    pub async fn run(
+        &self,
+        rule: &str,
+        action: &Action,
+        change: &Change,
+        attempt: Attempt,
+    ) -> Result<Outcome, ActionError> {
+        let start = Instant::now();
+        let result = match action {
+            Action::Signal(signal) => signal::run(signal, change).map_err(ActionError::from),
+            Action::Webhook(hook) => webhook::run(hook, change).await.map_err(ActionError::from),
+        };
+        let took = start.elapsed();
+        let (outcome, detail) = match &result {
+            Ok(Outcome::Done(detail)) => ("ok", detail.clone()),
+            Ok(Outcome::Skipped(detail)) => ("skipped", detail.clone()),
+            Err(error) if attempt.retry.is_some() => ("retrying", error.to_string()),
+            Err(error) => ("failed", error.to_string()),
+        };
+        let kind = kind(action);
+        let labels = metrics::Action {
+            kind,
+            result: outcome,
+        };
+        self.metrics.actions.get_or_create(&labels).inc();
+        self.metrics.action_duration.observe(took.as_secs_f64());
+        let note = ActionNote {
+            time: Timestamp::now(),
+            rule: rule.to_owned(),
+            action: kind,
+            objects: change
+                .objects
+                .iter()
+                .map(|o| o.reference.to_string())
+                .collect(),
+            outcome,
+            detail,
+            attempt: attempt.number,
+            seconds: took.as_secs_f64(),
+        };
+        log(&note, attempt.retry);
+        match outcome {
+            "ok" | "skipped" => self.board.problem(rule, None),
+            "failed" => self.board.problem(rule, Some(note.detail.clone())),
+            _ => {}
+        }
+        self.board.action(note);
+        result
+    }
+}
+
+fn kind(action: &Action) -> &'static str {
+    match action {
+        Action::Signal(_) => "signal",
+        Action::Webhook(_) => "webhook",
+    }
+}
+
+fn log(note: &ActionNote, retry: Option<Duration>) {
+    let ActionNote {
+        rule,
+        action,
+        detail,
+        attempt,
+        seconds,
+        ..
+    } = note;
+    let objects = note.objects.join(", ");
+    match (note.outcome, retry) {
+        ("ok", _) => tracing::info!(rule, action, objects, attempt, seconds, "{detail}"),
+        ("skipped", _) => {
+            tracing::info!(rule, action, objects, attempt, "nobody to tell: {detail}");
+        }
+        (_, Some(wait)) => tracing::warn!(
+            rule,
+            action,
+            objects,
+            attempt,
+            error = detail,
+            "the action failed; next attempt in {:.1} s, or with the next change",
+            wait.as_secs_f64()
+        ),
+        (_, None) => tracing::error!(
+            rule,
+            action,
+            objects,
+            attempt,
+            error = detail,
+            "the action failed for the last time; it runs again with the next change"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

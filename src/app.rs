@@ -1,0 +1,264 @@
+//! The composition root: builds, binds, spawns, and ends everything in order.
+
+mod commands;
+mod sources;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use tokio::task::{JoinError, JoinSet};
+use tracing::{info, warn};
+
+use crate::api::Api;
+use crate::config::{Action, Config, Serve};
+use crate::http::listen::{self, BoundAddress};
+use crate::http::{self, Limits, Listener, Meters};
+use crate::metrics::Metrics;
+use crate::readiness::Readiness;
+use crate::router::Router;
+use crate::shutdown::{self, Shutdown, Trigger};
+use crate::status::Board;
+use crate::store::demand::Demander;
+use crate::store::{self, Reader};
+use crate::{process, react};
+
+pub use commands::{config_from, get, healthcheck, install, run};
+
+/// The namespace where neither configuration, pod nor kubeconfig names one.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Why attache ends.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// The configuration cannot work here; exit code 64.
+    #[error("{0}")]
+    Configuration(String),
+    /// Something failed; exit code 1.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+/// Where attache listens.
+#[derive(Debug, Clone, Default)]
+pub struct Bound {
+    /// The main listener's TCP addresses.
+    pub addresses: Vec<SocketAddr>,
+    /// The admin listener's address.
+    pub admin: Option<SocketAddr>,
+}
+
+/// attache, built, bound and with its sources running; [`App::run`] serves.
+pub struct App {
+    namespace: Arc<str>,
+    readiness: Readiness,
+    board: Board,
+    metrics: Metrics,
+    reader: Reader,
+    /// Those that must not end before attache does.
+    tasks: JoinSet<&'static str>,
+    /// Ends them, after the last answer was given.
+    stop: Shutdown,
+    stopping: Trigger,
+    main: Vec<Listener>,
+    admin: Vec<Listener>,
+    bound: Bound,
+    demander: Option<Demander>,
+    serve: Serve,
+    max_bytes: usize,
+}
+
+/// Names a task, for the error when it ends before its time.
+async fn task(name: &'static str, work: impl Future<Output = ()>) -> &'static str {
+    work.await;
+    name
+}
+
+// === impl App ===
+
+impl App {
+    /// Finds the API server's credentials, binds every listener and starts every source and rule.
+    ///
+    /// # Errors
+    /// [`Fatal`]: credentials that are missing or unusable, an address that is taken.
+    pub async fn start(config: Config) -> Result<Self, Fatal> {
+        refuse_host_pid(&config)?;
+        raise_open_files();
+        let upstream = sources::upstream(&config.source).await?;
+        let namespace: Arc<str> = match (&config.source.namespace, &upstream) {
+            (Some(namespace), _) => namespace.as_str().into(),
+            (None, Some(upstream)) => upstream.default_namespace().into(),
+            (None, None) => DEFAULT_NAMESPACE.into(),
+        };
+        let (main, admin, bound) = bind(&config.serve).await?;
+        let (writer, reader) = store::new(config.source.max_bytes);
+        let (stopping, stop) = shutdown::channel();
+        let mut app = Self {
+            namespace,
+            readiness: Readiness::default(),
+            board: Board::default(),
+            metrics: Metrics::new(),
+            reader,
+            tasks: JoinSet::new(),
+            stop,
+            stopping,
+            main,
+            admin,
+            bound,
+            demander: None,
+            serve: config.serve.clone(),
+            max_bytes: config.source.max_bytes,
+        };
+        // Before the sources, so that rules see the first snapshot as their baseline.
+        app.start_rules(&config);
+        app.demander = sources::start(&mut app, &config.source, &writer, upstream.as_ref());
+        app.readiness.seal();
+        let server = upstream.map(|upstream| upstream.server());
+        info!(namespace = %app.namespace, server, addresses = ?app.bound.addresses, "started");
+        Ok(app)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// Serves until `stop` completes, then drains and ends every task.
+    ///
+    /// # Errors
+    /// [`Fatal::Other`] if a task ended that should not have: no half of attache goes on.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Fatal> {
+        let (draining, drain) = shutdown::channel();
+        let (router, admin) = self.routers().context("the routes collide")?;
+        let limits = Limits::new(self.serve.max_connections);
+        let meters = Meters {
+            open: self.metrics.http_connections.clone(),
+            ..Meters::default()
+        };
+        let main = std::mem::take(&mut self.main);
+        let mut serving = JoinSet::new();
+        serving.spawn(http::serve(main, Arc::new(router), limits, meters, drain));
+        let listeners = std::mem::take(&mut self.admin);
+        if !listeners.is_empty() {
+            let limits = Limits::new(self.serve.max_connections);
+            let stop = self.stop.clone();
+            let admin = http::serve(listeners, Arc::new(admin), limits, Meters::default(), stop);
+            self.tasks.spawn(task("admin listener", admin));
+        }
+        tokio::select! {
+            () = stop => {}
+            Some(ended) = self.tasks.join_next() => return Err(early(ended).into()),
+            Some(ended) = serving.join_next() => {
+                return Err(early(ended.map(|()| "main listener")).into());
+            }
+        }
+        info!(delay = ?self.serve.shutdown_delay, "stopping: not ready any more");
+        self.readiness.stopping();
+        tokio::time::sleep(self.serve.shutdown_delay).await;
+        draining.stop();
+        serving.join_all().await;
+        self.stopping.stop();
+        self.tasks.shutdown().await;
+        info!("stopped");
+        Ok(())
+    }
+
+    fn routers(&self) -> Result<(Router, Router), matchit::InsertError> {
+        let api = Arc::new(Api {
+            reader: self.reader.clone(),
+            demander: self.demander.clone(),
+            readiness: self.readiness.clone(),
+            board: self.board.clone(),
+            metrics: self.metrics.clone(),
+            namespace: Arc::clone(&self.namespace),
+            max_bytes: self.max_bytes,
+            started: Instant::now(),
+        });
+        let main = Router::new(Arc::clone(&api), self.serve.accept_hosts.clone())?;
+        Ok((main, Router::admin(api)?))
+    }
+
+    fn start_rules(&mut self, config: &Config) {
+        let rules = react::run(
+            config.on_change.clone(),
+            Arc::clone(&self.namespace),
+            config.settle,
+            self.reader.clone(),
+            self.board.clone(),
+            self.metrics.clone(),
+            self.stop.clone(),
+        );
+        self.tasks.spawn(task("rules", rules));
+    }
+}
+
+fn early(ended: Result<&'static str, JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(name) => anyhow::anyhow!("the {name} ended before its time"),
+        Err(error) => anyhow::Error::new(error).context("a task failed"),
+    }
+}
+
+async fn bind(serve: &Serve) -> Result<(Vec<Listener>, Vec<Listener>, Bound), Fatal> {
+    if serve.allow_non_loopback && !serve.address.is_loopback() {
+        warn!(address = %serve.address, "serving on an address that others can reach: whoever reaches it reads all that attache serves");
+    }
+    let mut main = listen::bind(serve.address, serve.port)
+        .await
+        .context("cannot listen")?;
+    let mut bound = Bound {
+        addresses: tcp_addresses(&main),
+        admin: None,
+    };
+    if let Some(path) = &serve.unix_socket {
+        main.push(listen::bind_unix(path).context("cannot listen")?);
+    }
+    let mut admin = Vec::new();
+    if let Some(address) = serve.admin_address {
+        admin = listen::bind(address.ip(), address.port())
+            .await
+            .context("cannot listen")?;
+        bound.admin = tcp_addresses(&admin).first().copied();
+    }
+    Ok((main, admin, bound))
+}
+
+fn tcp_addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
+    let tcp = |listener: &Listener| match listener.address() {
+        Ok(BoundAddress::Tcp(address)) => Some(address),
+        _ => None,
+    };
+    listeners.iter().filter_map(tcp).collect()
+}
+
+/// In the node's PID namespace a rule could match processes of other pods.
+fn refuse_host_pid(config: &Config) -> Result<(), Fatal> {
+    let signals = config
+        .on_change
+        .iter()
+        .any(|rule| matches!(rule.action, Action::Signal(_)));
+    let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    if signals && in_pod && process::in_host_pid_namespace() {
+        return Err(Fatal::Configuration(
+            "signal rules do not work with hostPID: true, where they could reach processes of \
+             other pods: set hostPID: false and shareProcessNamespace: true in the pod's spec"
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Every connection and watch is a file; the soft limit is often 1,024.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, "the limit on open files stays as it is");
+    }
+}

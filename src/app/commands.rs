@@ -1,0 +1,94 @@
+//! What the binary runs: the sidecar until a signal, and the client's commands.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use super::{App, Fatal};
+use crate::cli::{self, Parsed};
+use crate::client::{self, Failure};
+use crate::config::{self, Config, Get, Healthcheck, Job};
+
+/// Runs the sidecar until SIGTERM or SIGINT; a second one ends it at once.
+///
+/// # Errors
+/// [`Fatal`].
+pub async fn run(config: Config) -> Result<(), Fatal> {
+    // Before anything else, so that an early SIGTERM is an orderly end, too.
+    let mut term = handler(SignalKind::terminate())?;
+    let mut int = handler(SignalKind::interrupt())?;
+    let mut next = async || {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    };
+    let app = tokio::select! {
+        app = App::start(config) => app?,
+        () = next() => return Ok(()),
+    };
+    let (first, stop) = tokio::sync::oneshot::channel::<()>();
+    let running = app.run(async {
+        // A dropped sender asks for the same.
+        let _ = stop.await;
+    });
+    let signals = async {
+        next().await;
+        info!("asked to stop; a second signal ends attache at once");
+        drop(first);
+        next().await;
+        warn!("asked to stop again: ending without draining");
+    };
+    tokio::select! {
+        result = running => result,
+        () = signals => Ok(()),
+    }
+}
+
+fn handler(kind: SignalKind) -> Result<Signal, Fatal> {
+    Ok(signal(kind).context("cannot handle signals")?)
+}
+
+/// The configuration that these arguments, without any environment, make; for tests.
+///
+/// # Errors
+/// Every fault, one a line.
+pub fn config_from<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<Config, String> {
+    let args = args.into_iter().map(OsString::from);
+    match cli::parse(args, std::iter::empty()) {
+        Parsed::Command { command, faults } => match config::load(command, faults) {
+            Ok(Job::Run(config)) => Ok(*config),
+            Ok(_) => Err("not a run command".into()),
+            Err(faults) => Err(faults.to_string()),
+        },
+        Parsed::Text(text) => Err(text),
+    }
+}
+
+/// `attache get`: writes what the sidecar serves to `out`.
+///
+/// # Errors
+/// As [`client::get`].
+pub async fn get(get: &Get, out: &mut impl Write) -> Result<(), Failure> {
+    client::get(get, out).await
+}
+
+/// `attache healthcheck`.
+///
+/// # Errors
+/// As [`client::healthcheck`].
+pub async fn healthcheck(healthcheck: &Healthcheck) -> Result<(), Failure> {
+    client::healthcheck(healthcheck).await
+}
+
+/// `attache install`: copies this binary into `dir`.
+///
+/// # Errors
+/// As [`client::install`].
+pub fn install(dir: &Path) -> Result<(), Failure> {
+    client::install(dir)
+}

@@ -1,0 +1,239 @@
+//! From the configuration's names to scopes, watches and readiness conditions.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::{App, Fatal, task};
+use crate::config::{self, ObjectKind, SelectorNamespace};
+use crate::source::kube::{Select, Target, Watch};
+use crate::source::{Wanted, demand, dir, hold_until_synced, mount};
+use crate::store::demand::{Demand, Demander};
+use crate::store::{self, Kind, ObjectRef, ScopeSpec, Selects};
+use crate::upstream::{self, CredentialsError, Upstream};
+
+/// Demands that wait unread; more readers wait to ask.
+const DEMANDS: usize = 64;
+
+/// The kind in the store's words.
+fn kind(kind: ObjectKind) -> Kind {
+    match kind {
+        ObjectKind::ConfigMap => Kind::ConfigMap,
+        ObjectKind::Secret => Kind::Secret,
+    }
+}
+
+/// Finds the credentials, unless nothing needs an API server. `None` without them where only
+/// on-demand reads would have used it.
+pub(super) async fn upstream(source: &config::Source) -> Result<Option<Upstream>, Fatal> {
+    let mounted = |object: &config::ObjectName| source.mounts.iter().any(|m| m.object == *object);
+    let named = source
+        .objects
+        .iter()
+        .any(|o| !(o.optional && mounted(&o.object)));
+    let required = named || !source.selectors.is_empty() || source.mounts.is_empty();
+    if source.dir.is_some() || !(required || source.on_demand) {
+        return Ok(None);
+    }
+    let settings = upstream::Settings {
+        kubeconfig: source.kubeconfig.clone(),
+        context: source.context.clone(),
+    };
+    match Upstream::new(settings).await {
+        Ok(upstream) => Ok(Some(upstream)),
+        Err(CredentialsError::None(_)) if !required => {
+            warn!("no API server is configured: only the mounted ConfigMaps are served");
+            Ok(None)
+        }
+        Err(error) => Err(Fatal::Configuration(error.to_string())),
+    }
+}
+
+/// Names objects in the default namespace where the configuration gives none.
+pub(super) struct Names {
+    default: Arc<str>,
+}
+
+// === impl Names ===
+
+impl Names {
+    pub(super) fn new(default: Arc<str>) -> Self {
+        Self { default }
+    }
+
+    fn object(&self, of: ObjectKind, name: &config::ObjectName) -> ObjectRef {
+        let namespace = name.namespace.as_deref().unwrap_or(&self.default);
+        ObjectRef::new(kind(of), namespace, &*name.name)
+    }
+
+    fn namespace(&self, namespace: &SelectorNamespace) -> Option<Arc<str>> {
+        match namespace {
+            SelectorNamespace::Default => Some(Arc::clone(&self.default)),
+            SelectorNamespace::Named(name) => Some(name.as_str().into()),
+            SelectorNamespace::All => None,
+        }
+    }
+}
+
+/// Starts every source. Returns where to send demands, if on-demand reads are on.
+pub(super) fn start(
+    app: &mut App,
+    source: &config::Source,
+    writer: &store::Writer,
+    upstream: Option<&Upstream>,
+) -> Option<Demander> {
+    let names = Names::new(Arc::clone(&app.namespace));
+    let mut wanted = Vec::new();
+    for object in &source.objects {
+        let reference = names.object(object.kind, &object.object);
+        let pending = app.readiness.pending(reference.to_string());
+        wanted.push((
+            Wanted::Object {
+                reference,
+                optional: object.optional,
+            },
+            pending,
+        ));
+    }
+    if let Some(upstream) = upstream {
+        for target in targets(source, &names) {
+            if let Target {
+                select: Select::Labels(_),
+                ..
+            } = &target.1
+            {
+                let pending = app.readiness.pending(target.0.to_string());
+                wanted.push((Wanted::Scope(target.0.clone()), pending));
+            }
+            watch(app, writer, upstream, target);
+        }
+    }
+    start_mounts(app, source, &names, writer);
+    start_dir(app, source, &names, writer, &mut wanted);
+    let reader = app.reader.clone();
+    app.tasks.spawn(task("readiness", async move {
+        hold_until_synced(reader, wanted).await;
+        std::future::pending().await
+    }));
+    let upstream = upstream.filter(|_| source.on_demand)?;
+    let (demander, demands) = store::demand::channel(DEMANDS);
+    start_on_demand(app, writer, upstream, demands);
+    Some(demander)
+}
+
+fn targets(source: &config::Source, names: &Names) -> Vec<(Selects, Target)> {
+    let mounted: Vec<_> = source
+        .mounts
+        .iter()
+        .map(|mount| names.object(ObjectKind::ConfigMap, &mount.object))
+        .collect();
+    let objects = source.objects.iter().filter_map(|object| {
+        let reference = names.object(object.kind, &object.object);
+        // A rule's mention of a mounted ConfigMap asks for no watch: the mount answers.
+        if object.optional && mounted.contains(&reference) {
+            return None;
+        }
+        let target = Target {
+            kind: reference.kind,
+            namespace: Some(reference.namespace.to_string()),
+            select: Select::Name(reference.name.to_string()),
+        };
+        Some((Selects::Named(reference), target))
+    });
+    let selectors = source.selectors.iter().map(|selector| {
+        let kind = kind(selector.kind);
+        let namespace = names.namespace(&selector.namespace);
+        let target = Target {
+            kind,
+            namespace: namespace.as_deref().map(str::to_owned),
+            select: Select::Labels(selector.labels.clone()),
+        };
+        let labels = selector.labels.as_str().into();
+        (
+            Selects::Selector {
+                kind,
+                namespace,
+                labels,
+            },
+            target,
+        )
+    });
+    objects.chain(selectors).collect()
+}
+
+fn watch(
+    app: &mut App,
+    writer: &store::Writer,
+    upstream: &Upstream,
+    (selects, target): (Selects, Target),
+) {
+    let spec = ScopeSpec::declared(selects);
+    let label = Arc::clone(&spec.name);
+    let mut watch = Watch::new(
+        target,
+        writer.scope(spec),
+        upstream.lease(),
+        app.metrics.clone(),
+        &label,
+    );
+    app.tasks
+        .spawn(task("watch", async move { match watch.run().await {} }));
+}
+
+fn start_mounts(app: &mut App, source: &config::Source, names: &Names, writer: &store::Writer) {
+    for mount in &source.mounts {
+        let reference = names.object(ObjectKind::ConfigMap, &mount.object);
+        let mut spec = ScopeSpec::declared(Selects::Named(reference.clone()));
+        spec.name = format!("mount {} of {reference}", mount.path.display()).into();
+        let scope = writer.scope(spec);
+        let reading = mount::run(reference, mount.path.clone(), scope, app.stop.clone());
+        app.tasks.spawn(task("mount", reading));
+    }
+}
+
+fn start_dir(
+    app: &mut App,
+    source: &config::Source,
+    names: &Names,
+    writer: &store::Writer,
+    wanted: &mut Vec<(Wanted, crate::readiness::Pending)>,
+) {
+    let Some(path) = &source.dir else { return };
+    let selects = Selects::Directory(path.display().to_string().into());
+    wanted.push((
+        Wanted::Scope(selects.clone()),
+        app.readiness.pending(selects.to_string()),
+    ));
+    let secrets: BTreeSet<ObjectRef> = source
+        .objects
+        .iter()
+        .filter(|object| object.kind == ObjectKind::Secret)
+        .map(|object| names.object(object.kind, &object.object))
+        .collect();
+    let options = dir::Options {
+        path: path.clone(),
+        namespace: Arc::clone(&app.namespace),
+        secrets,
+    };
+    let scope = writer.scope(ScopeSpec::declared(selects));
+    let reading = dir::run(options, scope, app.board.clone(), app.stop.clone());
+    app.tasks.spawn(task("directory", reading));
+}
+
+fn start_on_demand(
+    app: &mut App,
+    writer: &store::Writer,
+    upstream: &Upstream,
+    demands: mpsc::Receiver<Demand>,
+) {
+    let on_demand = demand::OnDemand::new(
+        writer.clone(),
+        app.reader.clone(),
+        upstream.clone(),
+        app.metrics.clone(),
+    );
+    app.tasks
+        .spawn(task("on-demand", on_demand.run(demands, app.stop.clone())));
+}

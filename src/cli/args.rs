@@ -1,0 +1,193 @@
+//! The commands and their flags, as clap reads them; the documentation of a field is its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The configuration sidecar for Kubernetes: ConfigMap keys, live on localhost, and the app told
+/// when they change.
+#[derive(Debug, Parser)]
+#[command(name = "attache", version, max_term_width = 100)]
+#[command(
+    after_help = "Every flag can be given as ATTACHE_<FLAG>, as ATTACHE_ON_CHANGE; lists \
+                        one entry a line. Flags win over the environment, the environment over \
+                        --config."
+)]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// The commands, their values still as they were written.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve ConfigMaps on localhost and tell the app when they change
+    Run(Box<Run>),
+    /// Print a ConfigMap, or one key's raw value, from the running sidecar
+    Get(Get),
+    /// Ask the running sidecar whether it is ready (or live): exit code 0 or 1
+    Healthcheck(Healthcheck),
+    /// Copy this binary to DIR/attache, for images without a shell
+    Install(Install),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+/// The flags of `attache run`.
+#[derive(Debug, Default, Args)]
+#[command(
+    after_help = "Every flag can be given as ATTACHE_<FLAG>, as ATTACHE_ON_CHANGE; lists \
+                        one entry a line. A list given by flag replaces the file's."
+)]
+pub struct Run {
+    /// A kubeconfig; else $KUBECONFIG, the pod's service account, ~/.kube/config
+    #[arg(long, value_name = "PATH", help_heading = "Source")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig
+    #[arg(long, value_name = "NAME", help_heading = "Source")]
+    pub context: Option<String>,
+    /// The namespace of names that give none; else the pod's own, the context's, "default"
+    #[arg(short, long, value_name = "NS", help_heading = "Source")]
+    pub namespace: Option<String>,
+    /// A ConfigMap to serve from the start (repeatable)
+    #[arg(long, value_name = "[NS/]NAME[,optional]", help_heading = "Source")]
+    pub configmap: Vec<String>,
+    /// A Secret to serve; none is unless it is named (repeatable)
+    #[arg(long, value_name = "[NS/]NAME[,optional]", help_heading = "Source")]
+    pub secret: Vec<String>,
+    /// ConfigMaps to serve by their labels (repeatable)
+    #[arg(long, value_name = "[NS|*/]LABELS", help_heading = "Source")]
+    pub configmap_selector: Vec<String>,
+    /// Secrets to serve by their labels (repeatable)
+    #[arg(long, value_name = "[NS|*/]LABELS", help_heading = "Source")]
+    pub secret_selector: Vec<String>,
+    /// A directory of manifests (YAML, JSON) to serve instead of an API server
+    #[arg(long, value_name = "PATH", help_heading = "Source")]
+    pub dir: Option<PathBuf>,
+    /// A mounted ConfigMap volume, served as that ConfigMap (repeatable)
+    #[arg(long, value_name = "[NS/]NAME=PATH", help_heading = "Source")]
+    pub mount: Vec<String>,
+    /// Serve only what was named
+    #[arg(long, help_heading = "Source")]
+    pub no_on_demand: bool,
+    /// The most content held; an object beyond it is refused [default: 64Mi]
+    #[arg(long, value_name = "SIZE", help_heading = "Source")]
+    pub max_bytes: Option<String>,
+
+    /// The port; 0 takes a free one [default: 8001]
+    #[arg(short, long, value_name = "PORT", help_heading = "Serve")]
+    pub port: Option<String>,
+    /// The IP address to listen on [default: 127.0.0.1, and ::1 where there is one]
+    #[arg(long, value_name = "IP", help_heading = "Serve")]
+    pub address: Option<String>,
+    /// Listen on a Unix socket too
+    #[arg(short, long, value_name = "PATH", help_heading = "Serve")]
+    pub unix_socket: Option<PathBuf>,
+    /// Consent to an --address that others can reach
+    #[arg(long, help_heading = "Serve")]
+    pub allow_non_loopback: bool,
+    /// Hosts to answer to, by regexes joined by commas [default: localhost, 127.0.0.1, ::1]
+    #[arg(long, value_name = "REGEXES", help_heading = "Serve")]
+    pub accept_hosts: Option<String>,
+    /// Serve /-/live, /-/ready and /-/metrics here too, for kubelet and Prometheus
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Serve")]
+    pub admin_address: Option<String>,
+    /// The most connections open at once [default: 4096]
+    #[arg(long, value_name = "N", help_heading = "Serve")]
+    pub max_connections: Option<String>,
+    /// How long to keep serving, unready, after SIGTERM [default: 0s]
+    #[arg(long, value_name = "DURATION", help_heading = "Serve")]
+    pub shutdown_delay: Option<String>,
+
+    /// A rule in YAML, as 'signal: nginx' or '{when: {configMap: web}, webhook: "http://…"}'
+    /// (repeatable)
+    #[arg(long, value_name = "RULE", help_heading = "Change")]
+    pub on_change: Vec<String>,
+    /// Wait for this long without a change, at most so long in a storm [default: 250ms:1s]
+    #[arg(long, value_name = "QUIET[:LONGEST]", help_heading = "Change")]
+    pub settle: Option<String>,
+
+    /// A YAML file that says what flags can say
+    #[arg(long, value_name = "FILE", help_heading = "Config")]
+    pub config: Option<PathBuf>,
+
+    /// Log more: -v debug, -vv trace, -vvv the libraries too
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Log")]
+    pub verbose: u8,
+    /// Log less: -q warnings, -qq errors
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Log")]
+    pub quiet: u8,
+    /// text or json; RUST_LOG filters as usual [default: text]
+    #[arg(long, value_name = "FORMAT", help_heading = "Log")]
+    pub log_format: Option<String>,
+
+    /// The long names of the flags that the environment gave.
+    #[arg(skip)]
+    pub from_env: Vec<String>,
+}
+
+/// Where the running sidecar is.
+#[derive(Debug, Default, Args)]
+pub struct Sidecar {
+    /// The sidecar's port [default: 8001]
+    #[arg(short, long, value_name = "PORT")]
+    pub port: Option<String>,
+    /// The sidecar's IP address [default: 127.0.0.1]
+    #[arg(long, value_name = "IP")]
+    pub address: Option<String>,
+    /// The sidecar's Unix socket, instead of address and port
+    #[arg(short, long, value_name = "PATH")]
+    pub unix_socket: Option<PathBuf>,
+}
+
+/// The arguments of `attache get`.
+#[derive(Debug, Default, Args)]
+pub struct Get {
+    /// The ConfigMap; secret:NAME for a Secret
+    #[arg(value_name = "[NS/]CONFIGMAP")]
+    pub object: String,
+    /// Print this key's value, byte by byte, instead of the JSON of all keys
+    #[arg(value_name = "KEY")]
+    pub key: Option<String>,
+    /// The namespace; else the sidecar's
+    #[arg(short, long, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// Where the sidecar is.
+    #[command(flatten)]
+    pub sidecar: Sidecar,
+    /// Give up after this long [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+}
+
+/// The flags of `attache healthcheck`.
+#[derive(Debug, Default, Args)]
+pub struct Healthcheck {
+    /// Ask whether it is ready (the default)
+    #[arg(long, conflicts_with = "live")]
+    pub ready: bool,
+    /// Ask whether it is live
+    #[arg(long)]
+    pub live: bool,
+    /// Where the sidecar is.
+    #[command(flatten)]
+    pub sidecar: Sidecar,
+    /// Give up after this long [default: 1s]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+}
+
+/// The argument of `attache install`.
+#[derive(Debug, Args)]
+pub struct Install {
+    /// A directory that exists
+    pub dir: PathBuf,
+}
+
+/// The argument of `attache completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}

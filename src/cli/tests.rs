@@ -1,0 +1,208 @@
+use std::path::PathBuf;
+
+use super::*;
+
+fn run_with(args: &[&str], environment: &[(&str, &str)]) -> (Option<Run>, Vec<String>) {
+    let args = ["attache", "run"].iter().chain(args).map(OsString::from);
+    let environment = environment
+        .iter()
+        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    match parse(args, environment) {
+        Parsed::Command {
+            command: Some(Command::Run(run)),
+            faults,
+        } => (Some(*run), faults),
+        Parsed::Command {
+            command: None,
+            faults,
+        } => (None, faults),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn run(args: &[&str], environment: &[(&str, &str)]) -> Run {
+    let (run, faults) = run_with(args, environment);
+    assert_eq!(faults, Vec::<String>::new());
+    run.unwrap()
+}
+
+#[test]
+fn clap_finds_no_fault_in_our_declarations() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn a_list_in_the_environment_has_one_entry_a_line() {
+    let environment = [
+        ("ATTACHE_CONFIGMAP", "web\n\n  prod/flags,optional \n"),
+        (
+            "ATTACHE_ON_CHANGE",
+            "signal: nginx\n{webhook: \"http://a/\"}",
+        ),
+        ("ATTACHE_DIR", "/a\nb"),
+    ];
+    let run = run(&[], &environment);
+    assert_eq!(run.configmap, ["web", "prod/flags,optional"]);
+    assert_eq!(run.on_change, ["signal: nginx", "{webhook: \"http://a/\"}"]);
+    assert_eq!(run.dir, Some(PathBuf::from("/a\nb")));
+    assert_eq!(run.from_env, ["configmap", "dir", "on-change"]);
+}
+
+#[test]
+fn a_list_of_arguments_keeps_its_line_breaks_and_replaces_the_environments() {
+    let rule = "when:\n  configMap: web\nsignal: nginx\n";
+    let run = run(
+        &["--on-change", rule, "--on-change", "x", "-p", "1"],
+        &[("ATTACHE_ON_CHANGE", "signal: a"), ("ATTACHE_PORT", "2")],
+    );
+    assert_eq!(run.on_change, [rule, "x"]);
+    assert_eq!(run.port.as_deref(), Some("1"));
+    assert!(run.from_env.is_empty());
+}
+
+#[test]
+fn what_kubernetes_injects_and_what_is_empty_is_as_unset() {
+    let environment = [
+        ("ATTACHE_PORT", "tcp://10.0.0.1:8001"),
+        ("ATTACHE_ADDRESS", "udp://10.0.0.1:8001"),
+        ("ATTACHE_PORT_8001_TCP_ADDR", "10.0.0.1"),
+        ("ATTACHE_SERVICE_HOST", "10.0.0.1"),
+        ("ATTACHE_SETTLE", ""),
+        ("ATTACHE_CONFIGMAP", "\n"),
+        ("ATTACHE_NO_ON_DEMAND", ""),
+    ];
+    let run = run(&[], &environment);
+    assert_eq!((run.port, run.address, run.settle), (None, None, None));
+    assert!(run.configmap.is_empty() && !run.no_on_demand);
+}
+
+#[test]
+fn switches_and_counts_come_from_the_environment_too() {
+    let environment = [
+        ("ATTACHE_NO_ON_DEMAND", "true"),
+        ("ATTACHE_ALLOW_NON_LOOPBACK", "0"),
+        ("ATTACHE_VERBOSE", "2"),
+    ];
+    let run = run(&[], &environment);
+    assert!(run.no_on_demand && !run.allow_non_loopback);
+    assert_eq!(run.verbose, 2);
+    let (_, faults) = run_with(
+        &[],
+        &[("ATTACHE_NO_ON_DEMAND", "maybe"), ("ATTACHE_QUIET", "much")],
+    );
+    assert_eq!(
+        faults,
+        [
+            "ATTACHE_NO_ON_DEMAND: \"maybe\" is neither true nor false",
+            "ATTACHE_QUIET: \"much\" is not a number from 0 to 9",
+        ]
+    );
+}
+
+#[test]
+fn every_flag_of_every_command_can_come_from_the_environment() {
+    let cli = Cli::command();
+    let mut seen = 0;
+    for (name, rest) in [("run", None), ("get", Some("web")), ("healthcheck", None)] {
+        let command = cli.find_subcommand(name).unwrap();
+        for arg in command.get_arguments() {
+            let Some(long) = arg.get_long() else { continue };
+            let variable = format!("ATTACHE_{}", long.to_uppercase().replace('-', "_"));
+            let mut args: Vec<OsString> = vec!["attache".into(), name.into()];
+            args.extend(rest.map(OsString::from));
+            let matches = cli.clone().try_get_matches_from(&args).unwrap();
+            let environment = [(variable.into(), OsString::from("1"))].into();
+            let given = env::merge(&cli, &matches, &environment, &mut args, &mut Vec::new());
+            assert_eq!(given, [long]);
+            let matches = cli.clone().try_get_matches_from(&args).unwrap();
+            let source = matches
+                .subcommand()
+                .unwrap()
+                .1
+                .value_source(arg.get_id().as_str());
+            assert_eq!(
+                source,
+                Some(clap::parser::ValueSource::CommandLine),
+                "{long}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 30, "only {seen} flags were tried");
+}
+
+#[test]
+fn the_environment_leaves_positional_arguments_alone() {
+    let args = ["attache", "get", "--", "web", "get"].map(OsString::from);
+    let environment = [
+        ("ATTACHE_PORT".into(), "9".into()),
+        ("ATTACHE_NAMESPACE".into(), "a".into()),
+    ];
+    let Parsed::Command {
+        command: Some(Command::Get(get)),
+        ..
+    } = parse(args, environment)
+    else {
+        panic!("no get");
+    };
+    assert_eq!(
+        (get.object.as_str(), get.key.as_deref()),
+        ("web", Some("get"))
+    );
+    assert_eq!(
+        (get.sidecar.port.as_deref(), get.namespace.as_deref()),
+        (Some("9"), Some("a"))
+    );
+}
+
+#[test]
+fn every_unknown_flag_is_a_fault_and_the_rest_is_still_read() {
+    let (run, faults) = run_with(&["--prot", "80", "--settel=1s", "--port", "x"], &[]);
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(
+        faults[0].contains("'--prot'") && faults[0].contains("'--port'"),
+        "{faults:?}"
+    );
+    assert!(
+        faults[1].contains("'--settel'") && faults[1].contains("'--settle'"),
+        "{faults:?}"
+    );
+    assert!(faults.iter().all(|fault| !fault.contains('\n')));
+    assert_eq!(run.unwrap().port.as_deref(), Some("x"));
+}
+
+#[test]
+fn other_faults_of_the_command_line_are_one_line_each() {
+    for args in [
+        &["attache"][..],
+        &["attache", "rnu"],
+        &["attache", "get"],
+        &["attache", "run", "--port"],
+        &["attache", "healthcheck", "--live", "--ready"],
+        &["attache", "completions", "dos"],
+    ] {
+        match parse(args.iter().map(OsString::from), []) {
+            Parsed::Command {
+                command: None,
+                faults,
+            } => {
+                assert_eq!(faults.len(), 1, "{args:?}");
+                assert!(
+                    !faults[0].contains('\n') && faults[0].len() < 300,
+                    "{faults:?}"
+                );
+            }
+            other => panic!("{args:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn help_version_and_completions_are_text() {
+    for args in [["attache", "--help"], ["attache", "--version"]] {
+        let text = parse(args.map(OsString::from), []);
+        assert!(matches!(text, Parsed::Text(text) if text.contains("attache")));
+    }
+    let script = completions(clap_complete::Shell::Bash);
+    assert!(String::from_utf8(script).unwrap().contains("--on-change"));
+}

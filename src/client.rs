@@ -1,0 +1,177 @@
+//! The commands that talk to a running sidecar, and the one that installs the binary.
+
+use std::io::{self, Write};
+
+use hyper::body::Bytes;
+use serde::Deserialize;
+
+use crate::config::{Endpoint, Get, Healthcheck, ObjectKind, ObjectName, Probe};
+
+mod connection;
+mod install;
+
+pub use install::install;
+
+use connection::Answer;
+
+/// Why a command failed, in words for its user.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Nothing answered.
+    #[error("cannot reach the sidecar at {at} ({reason}); start it with: attache run")]
+    Unreachable {
+        /// The address or socket.
+        at: String,
+        /// What the attempt ended with.
+        reason: String,
+    },
+    /// The sidecar refused; the text is its own.
+    #[error("{0}")]
+    Refused(String),
+    /// The sidecar is not ready, or not live.
+    #[error("not {question}: {reason}")]
+    Unhealthy {
+        /// `ready` or `live`.
+        question: &'static str,
+        /// What is pending.
+        reason: String,
+    },
+    /// The output could not be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+    /// The binary could not be copied.
+    #[error("cannot {doing}: {error}")]
+    Install {
+        /// What was being done.
+        doing: String,
+        /// How it ended.
+        error: io::Error,
+    },
+}
+
+/// The parts of `problem+json` (RFC 9457) and of `/-/ready` that are told.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    detail: Option<String>,
+    pending: Vec<String>,
+}
+
+/// The part of `/-/status` that is asked for.
+#[derive(Debug, Deserialize)]
+struct Status {
+    namespace: String,
+}
+
+/// Writes a ConfigMap as JSON, or one key's value byte by byte, to `out`.
+///
+/// # Errors
+/// The sidecar cannot be reached in time, it refuses (403, 404, 503, …), or `out` fails. A reader
+/// of `out` that has gone away is no failure.
+pub async fn get(get: &Get, out: &mut impl Write) -> Result<(), Failure> {
+    let value = within(&get.endpoint, get.timeout, fetch(get)).await?;
+    let written = out.write_all(&value).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+/// Asks `/-/ready` or `/-/live`.
+///
+/// # Errors
+/// The sidecar cannot be reached in time, or says no; then with what is pending.
+pub async fn healthcheck(healthcheck: &Healthcheck) -> Result<(), Failure> {
+    let (path, question) = match healthcheck.probe {
+        Probe::Ready => ("/-/ready", "ready"),
+        Probe::Live => ("/-/live", "live"),
+    };
+    let asked = connection::get(&healthcheck.endpoint, path);
+    let answer = within(&healthcheck.endpoint, healthcheck.timeout, asked).await?;
+    if answer.status.is_success() {
+        return Ok(());
+    }
+    Err(Failure::Unhealthy {
+        question,
+        reason: reason(&answer),
+    })
+}
+
+async fn fetch(get: &Get) -> Result<Bytes, Failure> {
+    let namespace = match &get.object.namespace {
+        Some(namespace) => namespace.clone(),
+        None => {
+            let answer = accepted(connection::get(&get.endpoint, "/-/status").await?)?;
+            let status: Status = serde_json::from_slice(&answer).map_err(|error| {
+                Failure::Refused(format!(
+                    "the sidecar's /-/status names no namespace ({error}): give one with -n"
+                ))
+            })?;
+            status.namespace
+        }
+    };
+    let path = path(&namespace, get.kind, &get.object, get.key.as_deref());
+    accepted(connection::get(&get.endpoint, &path).await?)
+}
+
+/// `/kv/{namespace}/[secret:]{name}[/{key}]`; validated names need no percent-encoding.
+fn path(namespace: &str, kind: ObjectKind, object: &ObjectName, key: Option<&str>) -> String {
+    let kind = match kind {
+        ObjectKind::ConfigMap => "",
+        ObjectKind::Secret => "secret:",
+    };
+    let key = key.map(|key| format!("/{key}")).unwrap_or_default();
+    format!("/kv/{namespace}/{kind}{}{key}", object.name)
+}
+
+fn accepted(answer: Answer) -> Result<Bytes, Failure> {
+    if answer.status.is_success() {
+        return Ok(answer.body);
+    }
+    Err(Failure::Refused(reason(&answer)))
+}
+
+/// Why the sidecar said no: what is pending by name, else the problem's detail, else the status.
+fn reason(answer: &Answer) -> String {
+    let problem: Problem = serde_json::from_slice(&answer.body).unwrap_or_default();
+    match problem {
+        Problem { pending, .. } if !pending.is_empty() => pending.join(", "),
+        Problem {
+            detail: Some(detail),
+            ..
+        } => detail,
+        _ => format!("the sidecar answered {}", answer.status),
+    }
+}
+
+/// Ends `doing` after `timeout`.
+async fn within<T>(
+    endpoint: &Endpoint,
+    timeout: std::time::Duration,
+    doing: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match tokio::time::timeout(timeout, doing).await {
+        Ok(result) => result,
+        Err(_) => Err(Failure::Unreachable {
+            at: endpoint.to_string(),
+            reason: format!("no answer within {timeout:?}"),
+        }),
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// The process's exit code: 2 if `get` could not reach the sidecar, so that a script can tell
+    /// that from a key that is not there; else 1.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unreachable { .. } => 2,
+            _ => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

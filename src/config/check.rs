@@ -1,0 +1,232 @@
+//! Settings to a [`Config`]: defaults, and what does not go together.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use super::errors::Faults;
+use super::model::{
+    Config, Log, LogFormat, NamedObject, ObjectKind, ObjectName, Rule, Selector, Serve, Settle,
+    Source,
+};
+use super::partial::{Entry, Partial};
+use super::{file, flags};
+use crate::cli::Run;
+
+/// `--port`.
+const PORT: u16 = 8001;
+/// `--max-bytes`, in bytes.
+const MAX_BYTES: usize = 64 << 20;
+/// `--max-connections` (inv. 16).
+const MAX_CONNECTIONS: usize = 4096;
+/// `--settle`.
+const SETTLE: Settle = Settle {
+    quiet: Duration::from_millis(250),
+    longest: Duration::from_secs(1),
+};
+/// `--accept-hosts`; the port is taken off before they are tried.
+const ACCEPT_HOSTS: &str = r"^localhost$,^127\.0\.0\.1$,^\[::1\]$";
+
+/// The configuration of `attache run`, its file read; `None` only with a fault.
+pub(crate) fn run(run: &Run, faults: &mut Faults) -> Option<Config> {
+    let mut settings = flags::settings(run, faults);
+    if let Some(path) = &run.config {
+        settings = settings.or(file::settings(path, faults));
+    }
+    config(settings, faults)
+}
+
+/// Fills in what `settings` leave open and checks what they say together.
+pub(crate) fn config(settings: Partial, faults: &mut Faults) -> Option<Config> {
+    check_source(&settings, faults);
+    let on_change = settings.on_change.unwrap_or_default();
+    let mut objects = Vec::new();
+    let mut selectors = Vec::new();
+    let entries = settings.config_maps.into_iter().chain(settings.secrets);
+    for entry in entries.flatten() {
+        match entry {
+            Entry::Named(object) => objects.push(object),
+            Entry::Selected(selector) => selectors.push(selector),
+        }
+    }
+    let mut source = Source {
+        kubeconfig: settings.kubeconfig,
+        context: settings.context,
+        namespace: settings.namespace,
+        objects,
+        selectors,
+        dir: settings.dir,
+        mounts: settings.mounts.unwrap_or_default(),
+        on_demand: settings.on_demand.unwrap_or(true),
+        max_bytes: settings.max_bytes.unwrap_or(MAX_BYTES),
+    };
+    check_duplicates(&source, faults);
+    add_objects_of_rules(&mut source, &on_change);
+    let serve = Serve {
+        address: settings.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        port: settings.port.unwrap_or(PORT),
+        unix_socket: settings.unix_socket,
+        allow_non_loopback: settings.allow_non_loopback.unwrap_or(false),
+        accept_hosts: match settings.accept_hosts {
+            Some(hosts) => hosts,
+            None => faults.take("--accept-hosts", flags::accept_hosts(ACCEPT_HOSTS))?,
+        },
+        admin_address: settings.admin_address,
+        max_connections: settings.max_connections.unwrap_or(MAX_CONNECTIONS),
+        shutdown_delay: settings.shutdown_delay.unwrap_or_default(),
+    };
+    check_serve(&serve, faults);
+    Some(Config {
+        source,
+        serve,
+        on_change,
+        settle: settings.settle.unwrap_or(SETTLE),
+        log: Log {
+            verbosity: settings.verbosity.unwrap_or(0),
+            format: settings.log_format.unwrap_or(LogFormat::Text),
+        },
+    })
+}
+
+/// A directory takes the API server's place, so that what needs one does not go with it.
+fn check_source(settings: &Partial, faults: &mut Faults) {
+    let Some(dir) = &settings.dir else {
+        return;
+    };
+    if let Err(fault) = check_directory(dir) {
+        faults.add("--dir", fault);
+    }
+    let has_selector = |entries: &Option<Vec<Entry>>| {
+        let mut entries = entries.iter().flatten();
+        entries.any(|entry| matches!(entry, Entry::Selected(_)))
+    };
+    for (flag, given) in [
+        ("--kubeconfig", settings.kubeconfig.is_some()),
+        ("--context", settings.context.is_some()),
+        ("--configmap-selector", has_selector(&settings.config_maps)),
+        ("--secret-selector", has_selector(&settings.secrets)),
+    ] {
+        if given {
+            faults.add(
+                flag,
+                "needs an API server, and --dir takes its place: drop one of the two",
+            );
+        }
+    }
+}
+
+fn check_directory(dir: &Path) -> Result<(), String> {
+    match std::fs::metadata(dir) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(format!(
+            "{} is a file: give the directory that holds it",
+            dir.display()
+        )),
+        Err(error) => Err(format!(
+            "cannot use {} ({error}): give a directory that exists",
+            dir.display()
+        )),
+    }
+}
+
+fn check_serve(serve: &Serve, faults: &mut Faults) {
+    if !serve.address.is_loopback() && !serve.allow_non_loopback {
+        faults.add(
+            "--address",
+            format!(
+                "{} can be reached from outside the pod: use 127.0.0.1 or ::1, or consent with --allow-non-loopback",
+                serve.address
+            ),
+        );
+    }
+    if let Some(admin) = serve.admin_address
+        && admin.port() != 0
+        && admin.port() == serve.port
+        && (admin.ip().is_unspecified() || admin.ip() == serve.address)
+    {
+        faults.add(
+            "--admin-address",
+            format!("port {} is --port's already: choose another", admin.port()),
+        );
+    }
+}
+
+fn check_duplicates(source: &Source, faults: &mut Faults) {
+    let full = |object: &ObjectName| -> (Option<String>, String) {
+        let namespace = object
+            .namespace
+            .clone()
+            .or_else(|| source.namespace.clone());
+        (namespace, object.name.clone())
+    };
+    let shown = |object: &ObjectName| match &object.namespace {
+        Some(namespace) => format!("{namespace}/{}", object.name),
+        None => object.name.clone(),
+    };
+    let again = |flag: &str, what: String, faults: &mut Faults| {
+        faults.add(flag, format!("{what} is named twice: keep one"));
+    };
+    for named in repeated(&source.objects, |named| (named.kind, full(&named.object))) {
+        let flag = flag_of(named.kind);
+        again(flag, shown(&named.object), faults);
+    }
+    for mount in repeated(&source.mounts, |mount| full(&mount.object)) {
+        again("--mount", shown(&mount.object), faults);
+    }
+    let selector_key = |selector: &Selector| {
+        (
+            selector.kind,
+            format!("{:?}", selector.namespace),
+            selector.labels.clone(),
+        )
+    };
+    for selector in repeated(&source.selectors, selector_key) {
+        let flag = format!("{}-selector", flag_of(selector.kind));
+        again(&flag, selector.labels.clone(), faults);
+    }
+}
+
+fn flag_of(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::ConfigMap => "--configmap",
+        ObjectKind::Secret => "--secret",
+    }
+}
+
+/// The items whose key an earlier one has.
+fn repeated<T, K: Eq + Hash>(items: &[T], key: impl Fn(&T) -> K) -> Vec<&T> {
+    let mut seen = HashSet::new();
+    items
+        .iter()
+        .filter(|item| !seen.insert(key(item)))
+        .collect()
+}
+
+/// A rule's object is watched from the start, though readiness does not wait for it.
+fn add_objects_of_rules(source: &mut Source, rules: &[Rule]) {
+    let default = source.namespace.clone();
+    let same = |a: &ObjectName, b: &ObjectName| {
+        let namespace = |object: &ObjectName| object.namespace.clone().or_else(|| default.clone());
+        a.name == b.name && namespace(a) == namespace(b)
+    };
+    for (kind, object) in rules.iter().filter_map(|rule| rule.when.object.as_ref()) {
+        let named = source
+            .objects
+            .iter()
+            .any(|named| named.kind == *kind && same(&named.object, object));
+        let mounted = *kind == ObjectKind::ConfigMap
+            && source
+                .mounts
+                .iter()
+                .any(|mount| same(&mount.object, object));
+        if !named && !mounted {
+            source.objects.push(NamedObject {
+                kind: *kind,
+                object: object.clone(),
+                optional: true,
+            });
+        }
+    }
+}

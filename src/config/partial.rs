@@ -1,0 +1,81 @@
+//! Settings as flags or file give them: typed, none of them certain to be there.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::model::{LogFormat, Mount, NamedObject, ObjectKind, Rule, Selector, Settle};
+
+/// What one origin says; `None` is that it says nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Partial {
+    pub(crate) kubeconfig: Option<PathBuf>,
+    pub(crate) context: Option<String>,
+    pub(crate) namespace: Option<String>,
+    pub(crate) config_maps: Option<Vec<Entry>>,
+    pub(crate) secrets: Option<Vec<Entry>>,
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) mounts: Option<Vec<Mount>>,
+    pub(crate) on_demand: Option<bool>,
+    pub(crate) max_bytes: Option<usize>,
+    pub(crate) port: Option<u16>,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) unix_socket: Option<PathBuf>,
+    pub(crate) allow_non_loopback: Option<bool>,
+    pub(crate) accept_hosts: Option<Vec<regex::Regex>>,
+    pub(crate) admin_address: Option<SocketAddr>,
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) shutdown_delay: Option<Duration>,
+    pub(crate) on_change: Option<Vec<Rule>>,
+    pub(crate) settle: Option<Settle>,
+    pub(crate) verbosity: Option<i8>,
+    pub(crate) log_format: Option<LogFormat>,
+}
+
+/// An entry of `configMaps` or `secrets`.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// One object by its name.
+    Named(NamedObject),
+    /// Those with these labels.
+    Selected(Selector),
+}
+
+// === impl Partial ===
+
+impl Partial {
+    /// These settings where they say something, else `other`'s.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            kubeconfig: self.kubeconfig.or(other.kubeconfig),
+            context: self.context.or(other.context),
+            namespace: self.namespace.or(other.namespace),
+            config_maps: self.config_maps.or(other.config_maps),
+            secrets: self.secrets.or(other.secrets),
+            dir: self.dir.or(other.dir),
+            mounts: self.mounts.or(other.mounts),
+            on_demand: self.on_demand.or(other.on_demand),
+            max_bytes: self.max_bytes.or(other.max_bytes),
+            port: self.port.or(other.port),
+            address: self.address.or(other.address),
+            unix_socket: self.unix_socket.or(other.unix_socket),
+            allow_non_loopback: self.allow_non_loopback.or(other.allow_non_loopback),
+            accept_hosts: self.accept_hosts.or(other.accept_hosts),
+            admin_address: self.admin_address.or(other.admin_address),
+            max_connections: self.max_connections.or(other.max_connections),
+            shutdown_delay: self.shutdown_delay.or(other.shutdown_delay),
+            on_change: self.on_change.or(other.on_change),
+            settle: self.settle.or(other.settle),
+            verbosity: self.verbosity.or(other.verbosity),
+            log_format: self.log_format.or(other.log_format),
+        }
+    }
+
+    /// The list of objects of a kind.
+    pub(crate) fn entries_mut(&mut self, kind: ObjectKind) -> &mut Option<Vec<Entry>> {
+        match kind {
+            ObjectKind::ConfigMap => &mut self.config_maps,
+            ObjectKind::Secret => &mut self.secrets,
+        }
+    }
+}

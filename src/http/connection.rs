@@ -1,0 +1,59 @@
+//! One connection: hyper's HTTP/1 with our limits, ended gracefully.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use http::header::CONNECTION;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::sleep;
+
+use super::{GRACE, Handler, Limits, MAX_BUFFER, Stream};
+use crate::shutdown::Shutdown;
+
+/// Serves `stream` until its client leaves, errs or idles, or attache stops.
+pub(super) async fn run<H: Handler>(
+    stream: Stream,
+    handler: Arc<H>,
+    limits: Limits,
+    mut stop: Shutdown,
+) {
+    let (handler, stopping) = (&*handler, &stop.clone());
+    let service = service_fn(move |request| async move {
+        let mut response = handler.handle(request).await;
+        if stopping.is_requested() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        Ok::<_, Infallible>(response)
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_read_timeout)
+            .max_buf_size(MAX_BUFFER)
+            .pipeline_flush(true)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let graceful = async {
+        stop.requested().await;
+        // hyper ends an idle connection at once, and what its client just sent is reset.
+        sleep(GRACE).await;
+    };
+    let ended = tokio::select! {
+        // First whatever has arrived, so that a head that was read is answered.
+        biased;
+        ended = connection.as_mut() => ended,
+        () = graceful => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // Clients that leave, idle or send what is not HTTP: theirs to know, no incident of ours.
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,83 @@
+//! Follows the snapshot, and tells the app what changed: when, in which order, how often.
+//!
+//! Level-triggered (what is due is compared with what a rule was last told of), so that a state in
+//! between may be skipped and the last one never is. One task owns everything here:
+//!
+//! ```text
+//! Reader ─► seen ─► journal (board, log)
+//!             └──► per rule: ledger ─► schedule ─► mount? ─► line ─► attempt ─► retry
+//! ```
+//!
+//! `seen` judges what a snapshot changes, `ledger` keeps what a rule was told, `schedule` knows when
+//! a burst is over, `mount` waits for the kubelet, `reactor` moves rules from one to the next.
+
+mod journal;
+mod ledger;
+mod mount;
+mod reactor;
+mod schedule;
+mod seen;
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use tokio::time::{Instant, sleep_until};
+
+use crate::actions::Runner;
+use crate::config::{Rule, Settle};
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use crate::status::Board;
+use crate::store::Reader;
+use reactor::{Act, Reactor};
+
+/// Follows `reader` until `shutdown`: journals every change of content and runs `rules`. `settle`
+/// is for rules that give no settle time of their own, `default_namespace` for those that name an
+/// object without one. A rule whose wait or attempt is under way at shutdown is left there.
+pub async fn run(
+    rules: Vec<Rule>,
+    default_namespace: Arc<str>,
+    settle: Settle,
+    reader: Reader,
+    board: Board,
+    metrics: Metrics,
+    shutdown: Shutdown,
+) {
+    let runner = Runner::new(board.clone(), metrics.clone());
+    let act: Act = Box::new(move |rule, change, attempt| {
+        let runner = runner.clone();
+        Box::pin(async move {
+            let result = runner.run(&rule.name, &rule.action, &change, attempt).await;
+            result.is_ok()
+        })
+    });
+    let reactor = Reactor::new(rules, &default_namespace, settle, board, metrics, act);
+    follow(reactor, reader, shutdown).await;
+}
+
+async fn follow(mut reactor: Reactor, mut reader: Reader, mut shutdown: Shutdown) {
+    let mut open = true;
+    let mut observed = None;
+    loop {
+        // Whatever woke the task, it acts upon the newest state.
+        let snapshot = reader.snapshot();
+        if observed.replace(snapshot.version()) != Some(snapshot.version()) {
+            reactor.observe(&snapshot);
+        }
+        drop(snapshot);
+        reactor.advance(Instant::now());
+        let deadline = reactor.deadline();
+        tokio::select! {
+            () = shutdown.requested() => return,
+            // Without a source, what is due still runs.
+            snapshot = reader.changed(), if open => open = snapshot.is_some(),
+            Some(event) = reactor.events.next(), if !reactor.events.is_empty() => {
+                reactor.finished(event);
+            }
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! The Host filter (inv. 13): a web page that makes a browser resolve its own name to loopback
+//! still sends its own name.
+
+use http::header::HOST;
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{StatusCode, Version};
+use regex::Regex;
+
+use crate::api::Answer;
+use crate::api::problem::problem;
+
+/// What almost every request names. Those that a regex accepts are compared, not matched.
+const USUAL: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
+
+/// Decides by the host that a request names.
+pub(super) struct HostFilter {
+    usual: Vec<&'static str>,
+    accepted: Vec<Regex>,
+}
+
+// === impl HostFilter ===
+
+impl HostFilter {
+    /// Accepts the hosts that one of `accepted` matches, ports left out.
+    pub(super) fn new(accepted: Vec<Regex>) -> Self {
+        let accepts = |host: &&str| accepted.iter().any(|regex| regex.is_match(host));
+        Self {
+            usual: USUAL.into_iter().filter(accepts).collect(),
+            accepted,
+        }
+    }
+
+    /// Refuses a request that names a foreign host, none, or more than one.
+    pub(super) fn admit(&self, request: &Parts) -> Result<(), Answer> {
+        let authority = named(request)?;
+        let host = without_port(authority);
+        if self.usual.contains(&host) || self.accepted.iter().any(|regex| regex.is_match(host)) {
+            return Ok(());
+        }
+        Err(problem(
+            StatusCode::FORBIDDEN,
+            format!(
+                "the host {host:?} is not served: use localhost or 127.0.0.1, or start attache \
+                 with --accept-hosts"
+            ),
+        ))
+    }
+}
+
+/// The authority a request is for: that of its target if it has one, else the Host header's
+/// (RFC 9112, sections 3.2 and 3.2.2).
+fn named(request: &Parts) -> Result<&str, Answer> {
+    let bad = |detail| Err(problem(StatusCode::BAD_REQUEST, detail));
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return bad("send one Host header, not several"),
+        (Some(host), None) => host.to_str().ok(),
+        (None, None) if request.version == Version::HTTP_11 => {
+            return bad("HTTP/1.1 requires a Host header: send Host: localhost");
+        }
+        (None, None) => None,
+    };
+    if let Some(authority) = request.uri.authority() {
+        if request.uri.scheme().is_some_and(|s| *s != Scheme::HTTP) {
+            return bad("attache is no proxy for other schemes: ask for a path, or for http://");
+        }
+        return Ok(authority.as_str());
+    }
+    // HTTP/1.0 without a Host, and a Host that is not text: no host that is accepted.
+    Ok(host.unwrap_or_default())
+}
+
+/// Cuts off `:port`. An IPv6 address keeps its brackets.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_off_ports_and_nothing_else() {
+        for (authority, host) in [
+            ("localhost:8001", "localhost"),
+            ("localhost", "localhost"),
+            ("localhost:", "localhost"),
+            ("[::1]:8001", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("localhost:80x", "localhost:80x"),
+            ("localhost:80:90", "localhost:80"),
+            ("", ""),
+        ] {
+            assert_eq!(without_port(authority), host, "{authority}");
+        }
+    }
+
+    fn status(regex: &str, target: &str, hosts: &[&str], version: Version) -> u16 {
+        let filter = HostFilter::new(vec![Regex::new(regex).unwrap()]);
+        let mut request = http::Request::get(target).version(version);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        filter
+            .admit(&parts)
+            .map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn the_target_outranks_the_header() {
+        let regex = r"^(localhost|127\.0\.0\.1|\[::1\])$";
+        let v11 = |target, hosts: &[&str]| status(regex, target, hosts, Version::HTTP_11);
+        assert_eq!(v11("/", &["localhost:8001"]), 200);
+        assert_eq!(v11("/", &["[::1]"]), 200);
+        assert_eq!(v11("/", &["evil.example"]), 403);
+        assert_eq!(v11("/", &["localhost.evil.example"]), 403);
+        assert_eq!(v11("/", &[""]), 403);
+        assert_eq!(v11("/", &[]), 400);
+        assert_eq!(v11("/", &["localhost", "localhost"]), 400);
+        assert_eq!(v11("http://localhost/", &["evil.example"]), 200);
+        assert_eq!(v11("http://evil.example/", &["localhost"]), 403);
+        assert_eq!(v11("http://localhost@evil.example/", &["localhost"]), 403);
+        assert_eq!(v11("https://localhost/", &["localhost"]), 400);
+        assert_eq!(v11("http://localhost/", &[]), 400);
+        assert_eq!(status(regex, "/", &[], Version::HTTP_10), 403);
+        assert_eq!(status(regex, "/", &["localhost"], Version::HTTP_10), 200);
+    }
+
+    #[test]
+    fn only_what_the_regexes_accept_is_usual() {
+        let v11 = |host| status("^app$", "/", &[host], Version::HTTP_11);
+        assert_eq!(v11("localhost"), 403);
+        assert_eq!(v11("app:80"), 200);
+    }
+}

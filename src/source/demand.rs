@@ -1,0 +1,215 @@
+//! Watches what a reader asks for and the configuration does not name: single-flight, bounded,
+//! and gone after ten minutes without a read.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinSet};
+use tokio::time::{Instant, interval};
+use tracing::{debug, info};
+
+use super::kube::machine::Failure;
+use super::kube::{Select, Target, Watch};
+use crate::metrics::Metrics;
+use crate::shutdown::Shutdown;
+use crate::store::demand::{Demand, Unmet};
+use crate::store::{ObjectRef, Reader, ScopeSpec, Writer};
+use crate::upstream::Upstream;
+
+/// The most objects held on demand.
+pub const MOST: usize = 256;
+
+/// How long an object is kept after its last read.
+pub const IDLE: Duration = Duration::from_secs(600);
+
+/// How long the API server's "no" is remembered.
+const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// How often reads are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// The label that all scopes made on demand share in metrics: their names are clients' choice.
+pub const LABEL: &str = "on-demand";
+
+/// Answers demands with watches.
+pub struct OnDemand {
+    writer: Writer,
+    reader: Reader,
+    upstream: Upstream,
+    metrics: Metrics,
+    held: HashMap<ObjectRef, Held>,
+    names: HashMap<Id, ObjectRef>,
+    refused: HashMap<ObjectRef, (Instant, Unmet)>,
+    tasks: JoinSet<Result<(), Unmet>>,
+    synced: (mpsc::Sender<ObjectRef>, mpsc::Receiver<ObjectRef>),
+}
+
+/// An object that is being fetched, or watched.
+struct Held {
+    waiting: Vec<oneshot::Sender<Result<(), Unmet>>>,
+    synced: bool,
+}
+
+// === impl OnDemand ===
+
+impl OnDemand {
+    /// Prepares to answer.
+    #[must_use]
+    pub fn new(writer: Writer, reader: Reader, upstream: Upstream, metrics: Metrics) -> Self {
+        Self {
+            writer,
+            reader,
+            upstream,
+            metrics,
+            held: HashMap::new(),
+            names: HashMap::new(),
+            refused: HashMap::new(),
+            tasks: JoinSet::new(),
+            synced: mpsc::channel(MOST),
+        }
+    }
+
+    /// Answers until told to stop, or until nobody can ask any more.
+    pub async fn run(mut self, mut demands: mpsc::Receiver<Demand>, mut shutdown: Shutdown) {
+        let mut sweep = interval(SWEEP);
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                demand = demands.recv() => match demand {
+                    Some(demand) => self.demanded(demand),
+                    None => return,
+                },
+                Some(reference) = self.synced.1.recv() => self.answer(&reference, &Ok(())),
+                Some(ended) = self.tasks.join_next_with_id() => match ended {
+                    Ok((id, result)) => self.ended(id, result),
+                    Err(error) => self.ended(error.id(), Err(Unmet::Unavailable("the watch failed".into()))),
+                },
+                _ = sweep.tick() => self.refused.retain(|_, (at, _)| at.elapsed() < REMEMBERED),
+            }
+        }
+    }
+
+    fn demanded(&mut self, demand: Demand) {
+        let Demand { reference, reply } = demand;
+        // A reader that has gone needs no answer; the same holds wherever a reply is sent.
+        if let Some((at, unmet)) = self.refused.get(&reference)
+            && at.elapsed() < REMEMBERED
+        {
+            let _ = reply.send(Err(unmet.clone()));
+            return;
+        }
+        if let Some(held) = self.held.get_mut(&reference) {
+            if held.synced {
+                let _ = reply.send(Ok(()));
+            } else {
+                held.waiting.push(reply);
+            }
+            return;
+        }
+        if self.held.len() >= MOST {
+            let _ = reply.send(Err(Unmet::TooMany { limit: MOST }));
+            return;
+        }
+        debug!(object = %reference, "fetching on demand");
+        let scope = self.writer.scope(ScopeSpec::on_demand(reference.clone()));
+        let target = Target {
+            kind: reference.kind,
+            namespace: Some(reference.namespace.to_string()),
+            select: Select::Name(reference.name.to_string()),
+        };
+        let watch = Watch::new(
+            target,
+            scope,
+            self.upstream.lease(),
+            self.metrics.clone(),
+            LABEL,
+        );
+        let task = self.tasks.spawn(hold(
+            watch,
+            reference.clone(),
+            self.reader.clone(),
+            self.synced.0.clone(),
+        ));
+        self.names.insert(task.id(), reference.clone());
+        self.held.insert(
+            reference,
+            Held {
+                waiting: vec![reply],
+                synced: false,
+            },
+        );
+    }
+
+    fn answer(&mut self, reference: &ObjectRef, result: &Result<(), Unmet>) {
+        if let Some(held) = self.held.get_mut(reference) {
+            held.synced = true;
+            for reply in held.waiting.drain(..) {
+                let _ = reply.send(result.clone());
+            }
+        }
+    }
+
+    fn ended(&mut self, id: Id, result: Result<(), Unmet>) {
+        let Some(reference) = self.names.remove(&id) else {
+            return;
+        };
+        match &result {
+            Ok(()) => info!(object = %reference, "not read any more: no longer watched"),
+            Err(unmet) => {
+                debug!(object = %reference, reason = %unmet, "not watched");
+                if !matches!(unmet, Unmet::Unavailable(_)) {
+                    self.refused
+                        .insert(reference.clone(), (Instant::now(), unmet.clone()));
+                }
+            }
+        }
+        self.answer(&reference, &result);
+        self.held.remove(&reference);
+    }
+}
+
+/// Fetches and watches one object until nobody reads it. Its scope goes with it.
+async fn hold(
+    mut watch: Watch,
+    reference: ObjectRef,
+    reader: Reader,
+    synced: mpsc::Sender<ObjectRef>,
+) -> Result<(), Unmet> {
+    watch.first_sync().await.map_err(|failure| match failure {
+        Failure::Forbidden(message) => Unmet::Forbidden(message),
+        other => Unmet::Unavailable(other.message().to_owned()),
+    })?;
+    let held = |reader: &Reader| {
+        let snapshot = reader.snapshot();
+        snapshot.get(&reference).is_some()
+            || snapshot
+                .scopes()
+                .iter()
+                .any(|scope| scope.refused().contains_key(&reference))
+    };
+    if !held(&reader) {
+        return Err(Unmet::NotFound(format!(
+            "the API server has no {reference}"
+        )));
+    }
+    // The receiver goes only with the whole of attache.
+    let _ = synced.send(reference.clone()).await;
+    let reads = watch.reads();
+    let mut sweep = interval(SWEEP);
+    let mut last_read = Instant::now();
+    let mut watching = pin!(watch.run());
+    loop {
+        tokio::select! {
+            never = &mut watching => match never {},
+            _ = sweep.tick() => {
+                if reads.take() {
+                    last_read = Instant::now();
+                } else if last_read.elapsed() >= IDLE {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Lists and watches one scope of ConfigMaps or Secrets, for as long as attache runs.
+//!
+//! [`machine`] decides (pure), [`wire`] decodes, [`transport`] talks HTTP; this file is the loop
+//! between them.
+
+pub mod machine;
+mod transport;
+mod wire;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::metrics::{self, Metrics};
+use crate::store::writer::Reads;
+use crate::store::{Kind, ScopeWriter};
+use crate::upstream::Lease;
+
+use machine::{Effect, Failure, Input, Machine, Step};
+use transport::{Events, Failed};
+
+/// What to list and watch.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// ConfigMaps or Secrets.
+    pub kind: Kind,
+    /// Where; `None` is every namespace.
+    pub namespace: Option<String>,
+    /// Which of them.
+    pub select: Select,
+}
+
+/// Which objects of a namespace.
+#[derive(Debug, Clone)]
+pub enum Select {
+    /// One by name: RBAC rules with `resourceNames` allow it, because the request carries a
+    /// `metadata.name` field selector.
+    Name(String),
+    /// Those with these labels.
+    Labels(String),
+}
+
+/// One scope's watch.
+pub struct Watch {
+    target: Target,
+    scope: ScopeWriter,
+    lease: Lease,
+    machine: Machine,
+    metrics: Metrics,
+    label: metrics::Scope,
+    failing: bool,
+    opened: bool,
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Makes the watch; [`Watch::run`] starts it. `label` is the scope's name in metrics and logs.
+    #[must_use]
+    pub fn new(
+        target: Target,
+        scope: ScopeWriter,
+        lease: Lease,
+        metrics: Metrics,
+        label: &str,
+    ) -> Self {
+        Self {
+            target,
+            scope,
+            lease,
+            machine: Machine::new(fastrand::Rng::new()),
+            metrics,
+            label: metrics::Scope {
+                scope: label.to_owned(),
+            },
+            failing: false,
+            opened: false,
+        }
+    }
+
+    /// Tells whether the scope being written is read from.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        self.scope.reads()
+    }
+
+    /// Lists and watches until dropped.
+    /// Lists and watches until dropped.
+    pub async fn run(&mut self) -> Infallible {
+        loop {
+            self.step().await;
+        }
+    }
+
+    /// Reads until the first complete list is in the store, or the first failure.
+    ///
+    /// # Errors
+    /// The failure; [`Watch::run`] goes on from there.
+    pub async fn first_sync(&mut self) -> Result<(), Failure> {
+        loop {
+            match self.machine.next() {
+                Step::Watch { .. } => return Ok(()),
+                Step::List { .. } | Step::Wait(_) => {}
+            }
+            if let Some(failure) = self.step().await {
+                return Err(failure);
+            }
+        }
+    }
+
+    /// One step: a wait, a page, or a whole watch. Returns what went wrong in it.
+    async fn step(&mut self) -> Option<Failure> {
+        match self.machine.next() {
+            Step::Wait(delay) => {
+                tokio::time::sleep(delay).await;
+                self.machine.waited();
+                None
+            }
+            Step::List { continue_token } => self.list(continue_token).await,
+            Step::Watch { resource_version } => self.watch(&resource_version).await,
+        }
+    }
+
+    async fn list(&mut self, continue_token: Option<String>) -> Option<Failure> {
+        match transport::list(&self.lease, &self.target, continue_token.as_deref()).await {
+            Ok(page) => {
+                let items = page
+                    .items
+                    .into_iter()
+                    .map(|raw| self.scope.freeze(raw))
+                    .collect();
+                if page.next.is_none() {
+                    self.metrics.watch_lists.get_or_create(&self.label).inc();
+                }
+                self.feed(Input::Page {
+                    items,
+                    next: page.next,
+                    resource_version: page.resource_version,
+                });
+                None
+            }
+            Err(failed) => Some(self.fail(failed, Duration::ZERO).await),
+        }
+    }
+
+    async fn watch(&mut self, resource_version: &str) -> Option<Failure> {
+        // Spread over 5 to 10 minutes, so that a fleet started together does not renew together.
+        let timeout = Duration::from_secs(fastrand::u64(300..=600));
+        if self.opened {
+            self.metrics
+                .watch_reconnects
+                .get_or_create(&self.label)
+                .inc();
+        }
+        let mut events =
+            match transport::watch(&self.lease, &self.target, resource_version, timeout).await {
+                Ok(events) => events,
+                Err(failed) => return Some(self.fail(failed, Duration::ZERO).await),
+            };
+        let opened = Instant::now();
+        self.opened = true;
+        self.feed(Input::Opened);
+        match self.follow(&mut events).await {
+            Ok(()) => {
+                // What was refused for want of room is looked for again.
+                let relist = self.scope.has_refused();
+                self.feed(Input::Closed {
+                    lasted: opened.elapsed(),
+                    relist,
+                });
+                None
+            }
+            Err(failed) => Some(self.fail(failed, opened.elapsed()).await),
+        }
+    }
+
+    async fn follow(&mut self, events: &mut Events) -> Result<(), Failed> {
+        while let Some(event) = events.next().await? {
+            self.metrics.watch_events.get_or_create(&self.label).inc();
+            let event = event.map_object(|raw| self.scope.freeze(raw));
+            self.feed(Input::Event(event));
+        }
+        Ok(())
+    }
+
+    async fn fail(&mut self, failed: Failed, lasted: Duration) -> Failure {
+        if failed.refresh
+            && let Err(error) = self.lease.upstream().refresh(failed.generation).await
+        {
+            warn!(scope = %self.label.scope, %error, "the credentials could not be read again; the earlier ones stay in use");
+        }
+        let failure = failed.failure;
+        self.feed(Input::Failed {
+            failure: failure.clone(),
+            lasted,
+        });
+        failure
+    }
+
+    fn feed(&mut self, input: Input) {
+        match self.machine.feed(input) {
+            Effect::None => {}
+            Effect::Replace(objects) => {
+                let objects_listed = objects.len();
+                self.scope.replace(objects);
+                debug!(scope = %self.label.scope, objects = objects_listed, "listed");
+                self.recovered();
+            }
+            Effect::Upsert(object) => self.scope.upsert(object),
+            Effect::Remove(gone) => {
+                self.scope
+                    .remove(&gone.reference, &gone.uid, &gone.resource_version);
+            }
+            Effect::Live => {
+                self.scope.live();
+                self.recovered();
+            }
+            Effect::Lost(reason) => {
+                let since = self.lease.upstream().last_heard();
+                self.scope.lost(since, reason.clone());
+                if !self.failing {
+                    self.failing = true;
+                    warn!(scope = %self.label.scope, %reason, "out of contact; the last good content stays and attache keeps trying");
+                }
+            }
+        }
+    }
+
+    fn recovered(&mut self) {
+        if self.failing {
+            self.failing = false;
+            info!(scope = %self.label.scope, "in contact again");
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! Lists and watches as HTTP requests, and how each answer is understood.
+
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use kube::client::Body;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::timeout;
+
+use super::machine::{Event, Failure};
+use super::wire::{self, Line, Page};
+use super::{Select, Target};
+use crate::store::{Kind, RawObject};
+use crate::upstream::Lease;
+
+/// Objects in a page: bounds the memory of a relist.
+const PAGE: u32 = 50;
+
+/// How long a page, or the head of a watch, may take. API Priority and Fairness queues requests
+/// for up to a minute.
+const PATIENCE: Duration = Duration::from_secs(75);
+
+/// The longest line of a watch, and the largest object of a page: an object holds at most 1 MiB
+/// (etcd takes 1.5 MiB), which JSON escapes can make six times as long.
+const LONGEST_LINE: usize = 12 << 20;
+
+/// How much longer than asked for a watch may stay open.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// A failure, and whether fresh credentials may mend it.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    pub(super) refresh: bool,
+    pub(super) generation: u64,
+}
+
+impl Failed {
+    fn new(failure: Failure) -> Self {
+        Self {
+            failure,
+            refresh: false,
+            generation: 0,
+        }
+    }
+}
+
+/// Reads one page of the list.
+pub(super) async fn list(
+    lease: &Lease,
+    target: &Target,
+    continue_token: Option<&str>,
+) -> Result<Page, Failed> {
+    let mut query = format!("limit={PAGE}");
+    if let Some(token) = continue_token {
+        query.push_str("&continue=");
+        query.extend(utf8_percent_encode(token, NON_ALPHANUMERIC));
+    }
+    let reading = async {
+        let body = send(lease, target, &query).await?;
+        let limit = LONGEST_LINE * PAGE as usize;
+        let read = Limited::new(body, limit).collect().await;
+        let json = read.map_err(|error| {
+            Failed::new(Failure::Other(format!(
+                "reading the list failed: {}",
+                causes(&*error)
+            )))
+        })?;
+        wire::page(target.kind, &json.to_bytes()).map_err(|malformed| {
+            Failed::new(Failure::Undecodable(format!(
+                "the list is not one the API would give: {malformed}"
+            )))
+        })
+    };
+    timeout(PATIENCE, reading)
+        .await
+        .unwrap_or_else(|_| Err(late("list")))
+}
+
+/// Opens a watch.
+pub(super) async fn watch(
+    lease: &Lease,
+    target: &Target,
+    resource_version: &str,
+    lasting: Duration,
+) -> Result<Events, Failed> {
+    let query = format!(
+        "watch=1&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={}",
+        utf8_percent_encode(resource_version, NON_ALPHANUMERIC),
+        lasting.as_secs()
+    );
+    let opening = send(lease, target, &query);
+    let body = timeout(PATIENCE, opening)
+        .await
+        .unwrap_or_else(|_| Err(late("watch")))?;
+    let deadline = tokio::time::Instant::now() + lasting + GRACE;
+    Ok(Events {
+        kind: target.kind,
+        body,
+        buffer: BytesMut::new(),
+        scanned: 0,
+        deadline,
+    })
+}
+
+fn late(what: &str) -> Failed {
+    let seconds = PATIENCE.as_secs();
+    Failed::new(Failure::Other(format!(
+        "no answer to the {what} request for {seconds} s"
+    )))
+}
+
+/// The events of an open watch.
+pub(super) struct Events {
+    kind: Kind,
+    body: Body,
+    buffer: BytesMut,
+    scanned: usize,
+    deadline: tokio::time::Instant,
+}
+
+// === impl Events ===
+
+impl Events {
+    /// The next event; `None` when the server ended the watch in good order.
+    pub(super) async fn next(&mut self) -> Result<Option<Event<RawObject>>, Failed> {
+        loop {
+            if let Some(line) = self.line() {
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                return self.decode(&line).map(Some);
+            }
+            if self.buffer.len() > LONGEST_LINE {
+                return Err(Failed::new(Failure::Undecodable(format!(
+                    "a watch event is longer than {LONGEST_LINE} bytes"
+                ))));
+            }
+            match timeout_at(self.deadline, self.body.frame()).await? {
+                None if self.buffer.is_empty() => return Ok(None),
+                None => {
+                    return Err(Failed::new(Failure::Other(
+                        "the watch ended in the middle of an event".into(),
+                    )));
+                }
+                Some(Err(error)) => {
+                    return Err(Failed::new(Failure::Other(format!(
+                        "the watch broke: {}",
+                        causes(&error)
+                    ))));
+                }
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.buffer.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+    }
+
+    fn line(&mut self) -> Option<Bytes> {
+        match self.buffer[self.scanned..]
+            .iter()
+            .position(|byte| *byte == b'\n')
+        {
+            Some(at) => {
+                let end = self.scanned + at;
+                let line = self.buffer.split_to(end).freeze();
+                self.buffer.advance(1);
+                self.scanned = 0;
+                if self.buffer.is_empty() {
+                    // Gives the memory of a large event back.
+                    self.buffer = BytesMut::new();
+                }
+                Some(line)
+            }
+            None => {
+                self.scanned = self.buffer.len();
+                None
+            }
+        }
+    }
+
+    fn decode(&self, line: &[u8]) -> Result<Event<RawObject>, Failed> {
+        match wire::line(self.kind, line) {
+            Ok(Line::Event(event)) => Ok(event),
+            Ok(Line::Error(status)) => {
+                let code =
+                    StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                Err(Failed::new(classify(code, None, &status)))
+            }
+            Err(malformed) => Err(Failed::new(Failure::Undecodable(format!(
+                "a watch event is not one the API would send: {malformed}"
+            )))),
+        }
+    }
+}
+
+async fn timeout_at<T>(
+    deadline: tokio::time::Instant,
+    future: impl Future<Output = T>,
+) -> Result<T, Failed> {
+    tokio::time::timeout_at(deadline, future)
+        .await
+        .map_err(|_| {
+            Failed::new(Failure::Other(
+                "the watch stayed open longer than asked for".into(),
+            ))
+        })
+}
+
+async fn send(lease: &Lease, target: &Target, query: &str) -> Result<Body, Failed> {
+    let unusable = |error: &dyn std::error::Error| Failed::new(Failure::Other(causes(error)));
+    let watch_client = lease.client().await.map_err(|error| unusable(&error))?;
+    let generation = watch_client.generation;
+    let request = Request::get(path(target, query))
+        .header(header::ACCEPT, "application/json")
+        .header(
+            header::USER_AGENT,
+            concat!("attache/", env!("CARGO_PKG_VERSION")),
+        )
+        .body(Body::empty())
+        .map_err(|error| unusable(&error))?;
+    let response = watch_client
+        .client
+        .send(request)
+        .await
+        .map_err(|error| Failed {
+            failure: Failure::Other(format!(
+                "the API server cannot be reached: {}",
+                causes(&error)
+            )),
+            // The certificate authority or the client certificate may have been replaced.
+            refresh: is_tls(&error),
+            generation,
+        })?;
+    if response.status().is_success() {
+        return Ok(response.into_body());
+    }
+    let code = response.status();
+    let retry_after = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    let body = Limited::new(response.into_body(), 64 << 10).collect().await;
+    let status: wire::Status = body
+        .ok()
+        .and_then(|body| serde_json::from_slice(&body.to_bytes()).ok())
+        .unwrap_or_default();
+    let failure = classify(code, retry_after, &status);
+    Err(Failed {
+        failure,
+        refresh: code == StatusCode::UNAUTHORIZED,
+        generation,
+    })
+}
+
+fn classify(code: StatusCode, retry_after: Option<Duration>, status: &wire::Status) -> Failure {
+    let message = match (&*status.message, &*status.reason) {
+        ("", "") => format!("the API server answered {code}"),
+        ("", reason) => format!("the API server answered {}: {reason}", code.as_u16()),
+        (message, _) => format!("the API server answered {}: {message}", code.as_u16()),
+    };
+    match (code, retry_after) {
+        (StatusCode::GONE, _) => Failure::Expired(message),
+        (StatusCode::FORBIDDEN, _) => Failure::Forbidden(message),
+        (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(after)) => {
+            Failure::Throttled { after, message }
+        }
+        _ => Failure::Other(message),
+    }
+}
+
+fn path(target: &Target, query: &str) -> String {
+    let resource = target.kind.resource();
+    let place = match &target.namespace {
+        Some(namespace) => {
+            let namespace = utf8_percent_encode(namespace, NON_ALPHANUMERIC);
+            format!("/api/v1/namespaces/{namespace}/{resource}")
+        }
+        None => format!("/api/v1/{resource}"),
+    };
+    let (parameter, selector) = match &target.select {
+        Select::Name(name) => ("fieldSelector", format!("metadata.name={name}")),
+        Select::Labels(labels) => ("labelSelector", labels.clone()),
+    };
+    format!(
+        "{place}?{parameter}={}&{query}",
+        utf8_percent_encode(&selector, NON_ALPHANUMERIC)
+    )
+}
+
+/// Whether TLS is what failed. An `io::Error` keeps the error it wraps out of its sources.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let wrapped = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+            .is_some_and(|inner| inner.is::<rustls::Error>() || is_tls(inner));
+        if wrapped || error.is::<rustls::Error>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// An error with its causes, each said once.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(namespace: Option<&str>, select: Select) -> Target {
+        Target {
+            kind: Kind::ConfigMap,
+            namespace: namespace.map(Into::into),
+            select,
+        }
+    }
+
+    #[test]
+    fn a_named_object_is_asked_for_by_field_selector() {
+        assert_eq!(
+            path(
+                &target(Some("default"), Select::Name("web.a".into())),
+                "limit=1"
+            ),
+            "/api/v1/namespaces/default/configmaps?fieldSelector=metadata%2Ename%3Dweb%2Ea&limit=1"
+        );
+    }
+
+    #[test]
+    fn a_selector_may_span_namespaces() {
+        assert_eq!(
+            path(
+                &target(None, Select::Labels("app in (a,b)".into())),
+                "limit=1"
+            ),
+            "/api/v1/configmaps?labelSelector=app%20in%20%28a%2Cb%29&limit=1"
+        );
+    }
+
+    #[test]
+    fn only_a_throttled_answer_with_a_time_is_obeyed_as_such() {
+        let status = wire::Status::default();
+        let after = Some(Duration::from_secs(3));
+        let of = |code: u16, after| classify(StatusCode::from_u16(code).unwrap(), after, &status);
+        assert!(matches!(of(429, after), Failure::Throttled { .. }));
+        assert!(matches!(of(503, after), Failure::Throttled { .. }));
+        assert!(matches!(of(503, None), Failure::Other(_)));
+        assert!(matches!(of(410, after), Failure::Expired(_)));
+        assert!(matches!(of(403, None), Failure::Forbidden(_)));
+    }
+
+    #[tokio::test]
+    async fn lines_are_found_whatever_the_frames() {
+        let stream = b"{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"1\"}}}\n\n{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"2\"}}}\n";
+        for cut in 0..stream.len() {
+            let mut events = Events {
+                kind: Kind::ConfigMap,
+                body: Body::from(stream[cut..].to_vec()),
+                buffer: BytesMut::from(&stream[..cut]),
+                scanned: 0,
+                deadline: tokio::time::Instant::now() + GRACE,
+            };
+            for version in ["1", "2"] {
+                assert_eq!(
+                    events.next().await.unwrap(),
+                    Some(Event::Bookmark(version.to_owned()))
+                );
+            }
+            assert_eq!(events.next().await.unwrap(), None);
+        }
+    }
+}

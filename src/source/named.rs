@@ -1,0 +1,87 @@
+//! Readiness of what the configuration names: held until each object was read once.
+
+use crate::readiness::Pending;
+use crate::store::{Lookup, ObjectRef, Reader, Selects, Snapshot};
+
+/// Something that the configuration asks for.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// A named object.
+    Object {
+        /// Which one.
+        reference: ObjectRef,
+        /// It need not exist.
+        optional: bool,
+    },
+    /// All that a selector or a directory holds.
+    Scope(Selects),
+}
+
+// === impl Wanted ===
+
+impl Wanted {
+    fn is_synced(&self, snapshot: &Snapshot) -> bool {
+        match self {
+            Wanted::Object {
+                reference,
+                optional,
+            } => match snapshot.lookup(reference.kind, &reference.namespace, &reference.name) {
+                Lookup::Found(..) => true,
+                Lookup::Missing(_) => *optional,
+                Lookup::Pending(_) | Lookup::Refused(_) | Lookup::Unwatched => false,
+            },
+            Wanted::Scope(selects) => snapshot
+                .scopes()
+                .iter()
+                .any(|scope| scope.spec().selects == *selects && scope.synced()),
+        }
+    }
+}
+
+/// Drops each guard once what it stands for was read; returns when none is left.
+pub async fn hold_until_synced(mut reader: Reader, mut wanted: Vec<(Wanted, Pending)>) {
+    let all = |snapshot: &Snapshot| {
+        wanted.retain(|(what, _)| !what.is_synced(snapshot));
+        wanted.is_empty()
+    };
+    reader.wait_for(all).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::readiness::Readiness;
+    use crate::store::{self, Kind, RawObject, ScopeSpec};
+
+    #[tokio::test]
+    async fn waits_for_named_objects_to_exist_and_for_optional_ones_to_be_looked_for() {
+        let (writer, reader) = store::new(1 << 20);
+        let readiness = Readiness::default();
+        let reference = |name: &str| ObjectRef::new(Kind::ConfigMap, "default", name);
+        let scopes: Vec<_> = ["must", "may"]
+            .map(|name| writer.scope(ScopeSpec::declared(Selects::Named(reference(name)))))
+            .into();
+        let wanted = [("must", false), ("may", true)]
+            .map(|(name, optional)| {
+                let reference = reference(name);
+                (
+                    Wanted::Object {
+                        reference,
+                        optional,
+                    },
+                    readiness.pending(name),
+                )
+            })
+            .into();
+        readiness.seal();
+        let waiting = tokio::spawn(hold_until_synced(reader, wanted));
+        scopes[0].replace(vec![]);
+        scopes[1].replace(vec![]);
+        while readiness.check() != Err(vec!["must".into()]) {
+            tokio::task::yield_now().await;
+        }
+        scopes[0].upsert(scopes[0].freeze(RawObject::empty(reference("must"))));
+        waiting.await.unwrap();
+        assert_eq!(readiness.check(), Ok(()));
+    }
+}

@@ -1,0 +1,233 @@
+//! The way to the API server: which credentials, and the connections that watches share.
+//!
+//! [`Upstream::lease`] gives a watch its place on an HTTP/2 connection. One connection serves up
+//! to [`WATCHES_PER_CONNECTION`] watches; more open another, because an API server allows 100 to
+//! 250 streams on one and a list must always find a free one.
+
+mod connection;
+mod credentials;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use kube::Client;
+
+pub use connection::Heard;
+pub use credentials::{CredentialsError, Settings};
+
+/// Watches that share one connection. API servers since 1.29 allow 100 concurrent streams.
+pub const WATCHES_PER_CONNECTION: usize = 64;
+
+/// Why no client could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The credentials could not be read.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// TLS, an exec plugin or the proxy URL of the credentials is unusable.
+    #[error("the API server's credentials are unusable: {0}")]
+    Client(#[source] Box<kube::Error>),
+    /// The runtime is stopping.
+    #[error("attache is stopping")]
+    Stopping,
+}
+
+/// Knows the API server; cheap to clone.
+#[derive(Clone)]
+pub struct Upstream {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: Settings,
+    heard: Heard,
+    /// Serializes building, so that an exec plugin runs once.
+    building: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+struct State {
+    config: kube::Config,
+    generation: u64,
+    connections: Vec<Connection>,
+}
+
+#[derive(Default)]
+struct Connection {
+    leases: usize,
+    client: Option<Client>,
+}
+
+/// A client, and the generation of credentials it was made from.
+#[derive(Clone)]
+pub struct WatchClient {
+    /// Sends requests; watches on it share one connection.
+    pub client: Client,
+    /// Given to [`Upstream::refresh`] when the API server refuses the credentials.
+    pub generation: u64,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// Finds the credentials. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`CredentialsError`] where there are none or the kubeconfig is unusable.
+    pub async fn new(settings: Settings) -> Result<Self, CredentialsError> {
+        // Fails only if a provider is installed already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let config = credentials::load(&settings).await?;
+        let state = State {
+            config,
+            generation: 0,
+            connections: Vec::new(),
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                settings,
+                heard: Heard::new(),
+                building: tokio::sync::Mutex::default(),
+                state: Mutex::new(state),
+            }),
+        })
+    }
+
+    /// The pod's own namespace, else the context's, else `default`.
+    #[must_use]
+    pub fn default_namespace(&self) -> String {
+        self.lock().config.default_namespace.clone()
+    }
+
+    /// The API server's address, for logs.
+    #[must_use]
+    pub fn server(&self) -> String {
+        self.lock().config.cluster_url.to_string()
+    }
+
+    /// When the API server last sent a byte on any of the watches' connections.
+    #[must_use]
+    pub fn last_heard(&self) -> Instant {
+        self.shared.heard.last()
+    }
+
+    /// A place for one watch on the first connection that has room.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        let mut state = self.lock();
+        let free = state
+            .connections
+            .iter()
+            .position(|c| c.leases < WATCHES_PER_CONNECTION);
+        let connection = free.unwrap_or_else(|| {
+            state.connections.push(Connection::default());
+            state.connections.len() - 1
+        });
+        state.connections[connection].leases += 1;
+        Lease {
+            upstream: self.clone(),
+            connection,
+        }
+    }
+
+    /// Reads the credentials again, unless that happened since `generation`. Requests from now on
+    /// use new connections; what runs on the old ones goes on.
+    ///
+    /// # Errors
+    /// [`CredentialsError`]; the earlier credentials stay in use then.
+    pub async fn refresh(&self, generation: u64) -> Result<(), CredentialsError> {
+        let _building = self.shared.building.lock().await;
+        if self.lock().generation != generation {
+            return Ok(());
+        }
+        let config = credentials::load(&self.shared.settings).await?;
+        let mut state = self.lock();
+        state.config = config;
+        state.generation += 1;
+        for connection in &mut state.connections {
+            connection.client = None;
+        }
+        Ok(())
+    }
+
+    async fn client(&self, connection: usize) -> Result<WatchClient, UpstreamError> {
+        if let Some(client) = self.current(connection) {
+            return Ok(client);
+        }
+        let _building = self.shared.building.lock().await;
+        if let Some(client) = self.current(connection) {
+            return Ok(client);
+        }
+        let (config, generation) = {
+            let state = self.lock();
+            (state.config.clone(), state.generation)
+        };
+        let heard = self.shared.heard.clone();
+        // Exec credential plugins block.
+        let client = tokio::task::spawn_blocking(move || connection::client(&config, &heard))
+            .await
+            .map_err(|_| UpstreamError::Stopping)?
+            .map_err(|error| UpstreamError::Client(Box::new(error)))?;
+        let mut state = self.lock();
+        if let Some(slot) = state.connections.get_mut(connection) {
+            slot.client = Some(client.clone());
+        }
+        Ok(WatchClient { client, generation })
+    }
+
+    fn current(&self, connection: usize) -> Option<WatchClient> {
+        let state = self.lock();
+        let client = state.connections.get(connection)?.client.clone()?;
+        Some(WatchClient {
+            client,
+            generation: state.generation,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One watch's place on a connection, free again when dropped.
+pub struct Lease {
+    upstream: Upstream,
+    connection: usize,
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// The client to use now; asked again before each request, as credentials change.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] when the credentials make no client.
+    pub async fn client(&self) -> Result<WatchClient, UpstreamError> {
+        self.upstream.client(self.connection).await
+    }
+
+    /// The upstream the place is on.
+    #[must_use]
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut state = self.upstream.lock();
+        if let Some(connection) = state.connections.get_mut(self.connection) {
+            connection.leases -= 1;
+            if connection.leases == 0 {
+                // Lets an idle connection close.
+                connection.client = None;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! One HTTP/2 connection to the API server, pinged, with its last sign of life noted.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{Body, ConfigExt};
+use kube::{Client, Config, Error};
+use tower::util::Either;
+use tower::{BoxError, ServiceBuilder};
+use tower_service::Service;
+
+/// How often an idle connection is pinged, and how long an answer may take: a half-open
+/// connection is noticed within twice that.
+const PING: Duration = Duration::from_secs(15);
+
+/// How long a TCP connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Notes when the API server last sent a byte. Cheap to clone; shared by all connections.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    start: Instant,
+    millis: Arc<AtomicU64>,
+}
+
+// === impl Heard ===
+
+impl Heard {
+    pub(super) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            millis: Arc::default(),
+        }
+    }
+
+    fn now(&self) {
+        let millis = self.start.elapsed().as_millis();
+        self.millis
+            .store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// When that was, to the millisecond; the start if never.
+    #[must_use]
+    pub fn last(&self) -> Instant {
+        self.start + Duration::from_millis(self.millis.load(Ordering::Relaxed))
+    }
+}
+
+/// Makes a client whose requests share one connection. Runs exec plugins: blocking.
+pub(super) fn client(config: &Config, heard: &Heard) -> Result<Client, Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    // For servers that speak HTTP/1.1 only, which cannot be pinged.
+    tcp.set_keepalive(Some(PING));
+    tcp.set_tcp_user_timeout(Some(2 * PING));
+    let Some(proxy) = config.proxy_url.clone() else {
+        return assemble(tcp, config, heard);
+    };
+    match proxy.scheme_str() {
+        Some("socks5") => assemble(SocksV5::new(proxy, tcp), config, heard),
+        Some("http") => assemble(
+            with_credentials(Tunnel::new(proxy.clone(), tcp), &proxy),
+            config,
+            heard,
+        ),
+        Some("https") => {
+            let tls = config.rustls_https_connector_with_connector(tcp)?;
+            assemble(
+                with_credentials(Tunnel::new(proxy.clone(), tls), &proxy),
+                config,
+                heard,
+            )
+        }
+        _ => Err(Error::ProxyProtocolUnsupported {
+            proxy_url: Box::new(proxy),
+        }),
+    }
+}
+
+/// The proxy URL's `user:password@`, as Basic credentials (RFC 9110, section 11.7.2).
+fn with_credentials<C>(tunnel: Tunnel<C>, proxy: &Uri) -> Tunnel<C> {
+    use base64::Engine as _;
+    let Some((user, _)) = proxy.authority().and_then(|a| a.as_str().split_once('@')) else {
+        return tunnel;
+    };
+    let decoded: Vec<u8> = percent_encoding::percent_decode_str(user).collect();
+    let basic = format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(decoded)
+    );
+    match http::HeaderValue::try_from(basic) {
+        Ok(mut value) => {
+            value.set_sensitive(true);
+            tunnel.with_auth(value)
+        }
+        Err(_) => tunnel,
+    }
+}
+
+fn assemble<C>(connector: C, config: &Config, heard: &Heard) -> Result<Client, Error>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    let builder = HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config()?)
+        .https_or_http();
+    let builder = match config.tls_server_name.clone().map(TryInto::try_into) {
+        Some(Ok(name)) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
+        Some(Err(error)) => return Err(Error::Service(Box::new(error))),
+        None => builder,
+    };
+    // ALPN picks HTTP/2 wherever the server has it; a proxy in between may not.
+    let https = builder.enable_all_versions().wrap_connector(Listening {
+        connector,
+        heard: heard.clone(),
+    });
+    let mut http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_keep_alive_interval(PING)
+        .http2_keep_alive_timeout(PING)
+        .http2_keep_alive_while_idle(true);
+    let stack = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .layer(match config.auth_layer()? {
+            Some(auth) => Either::Left(auth),
+            None => Either::Right(tower::layer::util::Identity::new()),
+        })
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http.build::<_, Body>(https));
+    Ok(Client::new(stack, config.default_namespace.clone()))
+}
+
+/// A connector whose connections note every byte that arrives.
+#[derive(Clone)]
+struct Listening<C> {
+    connector: C,
+    heard: Heard,
+}
+
+impl<C> Service<Uri> for Listening<C>
+where
+    C: Service<Uri>,
+    C::Future: Send + 'static,
+    C::Response: 'static,
+{
+    type Response = Noted<C::Response>;
+    type Error = C::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, C::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        self.connector.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.connector.call(uri);
+        let heard = self.heard.clone();
+        Box::pin(async move {
+            Ok(Noted {
+                io: connecting.await?,
+                heard,
+            })
+        })
+    }
+}
+
+struct Noted<T> {
+    io: T,
+    heard: Heard,
+}
+
+impl<T: Connection> Connection for Noted<T> {
+    fn connected(&self) -> Connected {
+        self.io.connected()
+    }
+}
+
+impl<T: Read + Unpin> Read for Noted<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let read = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if matches!(read, Poll::Ready(Ok(()))) {
+            self.heard.now();
+        }
+        read
+    }
+}
+
+impl<T: Write + Unpin> Write for Noted<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+}

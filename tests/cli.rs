@@ -1,0 +1,220 @@
+//! The binary from outside: what it prints where, and its exit codes.
+
+// Helpers fail loudly too: in a test a panic is the report.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+/// The binary with these arguments, in an environment of nothing else.
+fn attache(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_attache"));
+    command.args(args).env_clear().env("COLUMNS", "100");
+    command
+}
+
+fn output(mut command: Command) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+#[test]
+fn the_help_of_run_is_the_documented_one() {
+    let (code, help, stderr) = output(attache(&["run", "--help"]));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let snapshot = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/help-run.txt");
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(snapshot, &help).unwrap();
+    }
+    let expected = fs::read_to_string(snapshot).unwrap();
+    assert_eq!(
+        help, expected,
+        "if the change is meant: UPDATE_SNAPSHOTS=1 cargo test --test cli"
+    );
+}
+
+#[test]
+fn version_and_completions_go_to_stdout() {
+    let (code, version, _) = output(attache(&["--version"]));
+    assert_eq!(
+        (code, version),
+        (0, format!("attache {}\n", env!("CARGO_PKG_VERSION")))
+    );
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, script, stderr) = output(attache(&["completions", shell]));
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert!(script.contains("configmap-selector"), "{shell}");
+    }
+}
+
+#[test]
+fn every_fault_has_a_line_and_the_exit_code_is_64() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("attache.yaml");
+    fs::write(&file, "listen:\n  prot: 1\nonChange:\n- command: x\n").unwrap();
+    let mut command = attache(&[
+        "run",
+        "--prot=1",
+        "--settle",
+        "x",
+        "--address",
+        "0.0.0.0",
+        "--config",
+    ]);
+    command.arg(&file).env("ATTACHE_MAX_BYTES", "much");
+    let (code, stdout, stderr) = output(command);
+    let lines: Vec<_> = stderr.lines().collect();
+    assert_eq!(
+        (code, stdout.as_str(), lines.len()),
+        (64, "", 6),
+        "{stderr}"
+    );
+    assert!(
+        lines.iter().all(|line| line.starts_with("attache: ")),
+        "{stderr}"
+    );
+    for says in [
+        "'--prot'",
+        "ATTACHE_MAX_BYTES",
+        "--settle",
+        "--allow-non-loopback",
+        "did you mean port?",
+        "command is not supported",
+    ] {
+        assert_eq!(
+            lines.iter().filter(|line| line.contains(says)).count(),
+            1,
+            "{says}: {stderr}"
+        );
+    }
+}
+
+#[test]
+fn a_command_line_without_sense_is_64_too() {
+    for args in [
+        &[][..],
+        &["rnu"],
+        &["get"],
+        &["run", "--port"],
+        &["install"],
+    ] {
+        let (code, stdout, stderr) = output(attache(args));
+        assert_eq!(
+            (code, stdout.as_str(), stderr.lines().count()),
+            (64, "", 1),
+            "{args:?}: {stderr}"
+        );
+        assert!(stderr.starts_with("attache: "), "{stderr}");
+    }
+    let mut command = attache(&["run"]);
+    command.env("RUST_LOG", "attache=loud");
+    let (code, _, stderr) = output(command);
+    assert_eq!((code, stderr.lines().count()), (64, 1), "{stderr}");
+    assert!(stderr.starts_with("attache: RUST_LOG: "), "{stderr}");
+}
+
+#[test]
+fn install_copies_the_binary_and_says_why_it_cannot() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let (code, _, stderr) = output(attache(&["install", path]));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let copy = dir.path().join("attache");
+    assert_eq!(
+        fs::metadata(&copy).unwrap().permissions().mode() & 0o777,
+        0o755
+    );
+    assert_eq!(
+        fs::read(&copy).unwrap(),
+        fs::read(env!("CARGO_BIN_EXE_attache")).unwrap()
+    );
+    let version = Command::new(&copy).arg("--version").output().unwrap();
+    assert!(version.status.success());
+    let (code, _, stderr) = output(attache(&["install", "/does/not/exist"]));
+    assert_eq!(code, 1);
+    assert!(
+        stderr.contains("/does/not/exist") && stderr.contains("create it"),
+        "{stderr}"
+    );
+}
+
+/// A sidecar for one request; returns what it was asked.
+fn sidecar(status: &'static str, body: &'static str) -> (String, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let serving = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    (port, serving)
+}
+
+#[test]
+fn get_prints_the_raw_value() {
+    let (port, serving) = sidecar("200 OK", "hello");
+    let (code, stdout, stderr) = output(attache(&["get", "default/web", "GREETING", "-p", &port]));
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "hello", ""));
+    assert!(
+        serving
+            .join()
+            .unwrap()
+            .starts_with("GET /kv/default/web/GREETING HTTP/1.1")
+    );
+}
+
+#[test]
+fn get_tells_a_refusal_from_a_sidecar_that_is_not_there() {
+    let (port, serving) = sidecar("404 Not Found", r#"{"detail":"no such key"}"#);
+    let (code, stdout, stderr) = output(attache(&["get", "web", "X", "-n", "a", "-p", &port]));
+    assert_eq!(
+        (code, stdout.as_str(), stderr.as_str()),
+        (1, "", "attache: no such key\n")
+    );
+    serving.join().unwrap();
+    // The port was free a moment ago and its listener is gone.
+    let (code, _, stderr) = output(attache(&["get", "web", "X", "-n", "a", "-p", &port]));
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("attache run"), "{stderr}");
+}
+
+#[test]
+fn healthcheck_honours_the_environment_and_names_what_is_pending() {
+    let (port, serving) = sidecar(
+        "503 Service Unavailable",
+        r#"{"pending":["ConfigMap a/b"]}"#,
+    );
+    let mut command = attache(&["healthcheck"]);
+    command.env("ATTACHE_PORT", &port);
+    let (code, _, stderr) = output(command);
+    assert_eq!(
+        (code, stderr.as_str()),
+        (1, "attache: not ready: ConfigMap a/b\n")
+    );
+    assert!(serving.join().unwrap().starts_with("GET /-/ready "));
+    let (port, serving) = sidecar("200 OK", "live");
+    let mut command = attache(&["healthcheck", "--live", "--port", &port]);
+    command.env("ATTACHE_PORT", "tcp://10.0.0.1:8001");
+    assert_eq!(output(command), (0, String::new(), String::new()));
+    assert!(serving.join().unwrap().starts_with("GET /-/live "));
+    assert_eq!(output(attache(&["healthcheck", "--port", &port])).0, 1);
+}

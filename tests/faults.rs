@@ -1,0 +1,338 @@
+//! The whole application in-process against a scripted API server: faults that a real one does
+//! not produce on demand. What is scripted was seen on a real one first.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here fails the test that asked"
+)]
+
+mod support;
+
+use std::time::Duration;
+
+use serde_json::json;
+use support::eventually;
+use support::fake::{FakeApiServer, WatchStream, config_map};
+use support::sidecar::Sidecar;
+
+const PATH: &str = "/api/v1/namespaces/default/configmaps";
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn web(version: &str, value: &str) -> serde_json::Value {
+    config_map("default", "web", version, &[("GREETING", value)])
+}
+
+/// A sidecar that watches `default/web`, synced at resourceVersion 10 with the value `one`.
+async fn synced(fake: &mut FakeApiServer) -> (Sidecar, WatchStream) {
+    let kubeconfig = fake.kubeconfig();
+    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig), "--configmap", "web"]).await;
+    fake.next_list(PATH)
+        .await
+        .list("10", &[web("10", "one")], None);
+    let watch = fake.next_watch(PATH).await;
+    assert_eq!(watch.asked.query("resourceVersion"), Some("10"));
+    assert_eq!(
+        watch.asked.query("fieldSelector"),
+        Some("metadata.name=web")
+    );
+    assert_eq!(watch.asked.query("allowWatchBookmarks"), Some("true"));
+    let stream = watch.watch();
+    sidecar.serves("/kv/default/web/GREETING", "one").await;
+    (sidecar, stream)
+}
+
+fn path(path: &std::path::Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_dropped_watch_resumes_where_it_was_and_reads_go_on_with_an_age() {
+    let mut fake = FakeApiServer::start().await;
+    let (sidecar, stream) = synced(&mut fake).await;
+    stream.modified(web("11", "two"));
+    sidecar.serves("/kv/default/web/GREETING", "two").await;
+    assert_eq!(sidecar.age("/kv/default/web").await, None);
+    stream.reset();
+    eventually("an Age while out of contact", LIMIT, async || {
+        sidecar.age("/kv/default/web").await.is_some()
+    })
+    .await;
+    sidecar.serves("/kv/default/web/GREETING", "two").await;
+    let watch = fake.next_watch(PATH).await;
+    assert_eq!(
+        watch.asked.query("resourceVersion"),
+        Some("11"),
+        "resumed, not listed again"
+    );
+    let _quiet = watch.watch();
+    eventually(
+        "no Age once in contact, though nothing changed",
+        LIMIT,
+        async || sidecar.age("/kv/default/web").await.is_none(),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_expired_watch_lists_again_and_misses_nothing() {
+    let mut fake = FakeApiServer::start().await;
+    let (sidecar, stream) = synced(&mut fake).await;
+    stream.gone("10");
+    fake.next_list(PATH)
+        .await
+        .list("40", &[web("35", "missed")], None);
+    sidecar.serves("/kv/default/web/GREETING", "missed").await;
+    let watch = fake.next_watch(PATH).await;
+    assert_eq!(watch.asked.query("resourceVersion"), Some("40"));
+    let stream = watch.watch();
+    stream.modified(web("41", "three"));
+    sidecar.serves("/kv/default/web/GREETING", "three").await;
+}
+
+#[tokio::test]
+async fn an_http_410_lists_again_too() {
+    let mut fake = FakeApiServer::start().await;
+    let (sidecar, stream) = synced(&mut fake).await;
+    stream.reset();
+    fake.next_watch(PATH).await.gone();
+    fake.next_list(PATH)
+        .await
+        .list("50", &[web("50", "fresh")], None);
+    sidecar.serves("/kv/default/web/GREETING", "fresh").await;
+}
+
+#[tokio::test]
+async fn garbage_in_the_stream_keeps_the_last_good_content_and_lists_again() {
+    let mut fake = FakeApiServer::start().await;
+    let (sidecar, stream) = synced(&mut fake).await;
+    stream.raw("{\"type\":\"MODIFIED\",\"object\":{\"metadata\":17}}\n");
+    eventually("status names the fault", LIMIT, async || {
+        sidecar.status().await["scopes"][0]["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("not one the API would send"))
+    })
+    .await;
+    assert_eq!(
+        sidecar.text("/kv/default/web/GREETING").await,
+        (200, "one".into())
+    );
+    fake.next_list(PATH)
+        .await
+        .list("12", &[web("12", "recovered")], None);
+    sidecar
+        .serves("/kv/default/web/GREETING", "recovered")
+        .await;
+}
+
+#[tokio::test]
+async fn errors_at_start_are_retried_and_nothing_wrong_is_served() {
+    let mut fake = FakeApiServer::start().await;
+    let kubeconfig = fake.kubeconfig();
+    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig), "--configmap", "web"]).await;
+    fake.next_list(PATH).await.internal_error();
+    eventually("status says why", LIMIT, async || {
+        sidecar.status().await["scopes"][0]["reason"]
+            .as_str()
+            .is_some_and(|r| r.contains("500"))
+    })
+    .await;
+    let answer = sidecar.get("/kv/default/web/GREETING", &[]).await;
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    let (status, ready) = sidecar.text("/-/ready").await;
+    assert_eq!(status, 503);
+    assert!(ready.contains("ConfigMap default/web"), "{ready}");
+    fake.next_list(PATH).await.raw("no JSON at all");
+    fake.next_list(PATH)
+        .await
+        .list("10", &[web("10", "at last")], None);
+    sidecar.serves("/kv/default/web/GREETING", "at last").await;
+    assert_eq!(sidecar.text("/-/ready").await.0, 200);
+}
+
+#[tokio::test]
+async fn retry_after_is_obeyed() {
+    let mut fake = FakeApiServer::start().await;
+    let kubeconfig = fake.kubeconfig();
+    let _sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig), "--configmap", "web"]).await;
+    let refused = tokio::time::Instant::now();
+    fake.next_list(PATH).await.too_many_requests(3);
+    let _again = fake.next_list(PATH).await;
+    assert!(
+        refused.elapsed() >= Duration::from_secs(3),
+        "asked again after {:?}",
+        refused.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_list_of_several_pages_shows_at_its_end_only() {
+    let mut fake = FakeApiServer::start().await;
+    let kubeconfig = fake.kubeconfig();
+    let flags = [
+        "--kubeconfig",
+        path(&kubeconfig),
+        "--configmap-selector",
+        "app=web",
+    ];
+    let sidecar = Sidecar::start(&flags).await;
+    let object = |name: &str| config_map("default", name, "9", &[("K", name)]);
+    let page = fake.next_list(PATH).await;
+    assert_eq!(page.asked.query("labelSelector"), Some("app=web"));
+    page.list("10", &[object("a")], Some("more"));
+    let page = fake.next_list(PATH).await;
+    assert_eq!(page.asked.query("continue"), Some("more"));
+    assert_eq!(
+        sidecar.status().await["objects"],
+        json!([]),
+        "half a list is visible"
+    );
+    // The token expired: the list starts over.
+    page.gone();
+    let page = fake.next_list(PATH).await;
+    assert_eq!(page.asked.query("continue"), None);
+    page.list("20", &[object("a")], Some("more"));
+    fake.next_list(PATH).await.list("20", &[object("b")], None);
+    sidecar.serves("/kv/default/b/K", "b").await;
+    assert_eq!(
+        sidecar.status().await["objects"].as_array().unwrap().len(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_rotated_token_is_read_again_after_a_401() {
+    let mut fake = FakeApiServer::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "old").unwrap();
+    let kubeconfig = fake.kubeconfig_with_token(&token);
+    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig), "--configmap", "web"]).await;
+    let list = fake.next_list(PATH).await;
+    assert_eq!(list.asked.token(), Some("old"));
+    std::fs::write(&token, "new").unwrap();
+    list.unauthorized();
+    let list = fake.next_list(PATH).await;
+    assert_eq!(list.asked.token(), Some("new"));
+    list.list("10", &[web("10", "one")], None);
+    sidecar.serves("/kv/default/web/GREETING", "one").await;
+}
+
+#[tokio::test]
+async fn a_role_taken_away_leaves_the_last_good_content_and_says_so() {
+    let mut fake = FakeApiServer::start().await;
+    let (sidecar, stream) = synced(&mut fake).await;
+    stream.reset();
+    fake.next_watch(PATH).await.forbidden();
+    eventually("status says 403", LIMIT, async || {
+        sidecar.status().await["scopes"][0]["reason"]
+            .as_str()
+            .is_some_and(|r| r.contains("403"))
+    })
+    .await;
+    assert_eq!(
+        sidecar.text("/kv/default/web/GREETING").await,
+        (200, "one".into())
+    );
+    assert!(sidecar.age("/kv/default/web").await.is_some());
+    assert_eq!(sidecar.text("/-/ready").await.0, 200, "once ready, ready");
+    let _restored = fake.next_watch(PATH).await.watch();
+    eventually("in contact again", LIMIT, async || {
+        sidecar.age("/kv/default/web").await.is_none()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn concurrent_first_reads_share_one_fetch_and_a_404_is_remembered() {
+    let mut fake = FakeApiServer::start().await;
+    let kubeconfig = fake.kubeconfig();
+    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig)]).await;
+    let reads: Vec<_> = (0..20)
+        .map(|_| {
+            let url = sidecar.url("/kv/default/web/GREETING");
+            tokio::spawn(async move { support::http::get(&url, &[]).await.unwrap() })
+        })
+        .collect();
+    fake.next_list(PATH)
+        .await
+        .list("10", &[web("10", "one")], None);
+    let _watch = fake.next_watch(PATH).await.watch();
+    for read in reads {
+        assert_eq!(read.await.unwrap().body(), "one");
+    }
+    assert_eq!(
+        fake.asked().len(),
+        2,
+        "one list and one watch: {:#?}",
+        fake.asked()
+    );
+    let missing = || sidecar.text("/kv/default/missing");
+    let (first, ()) = tokio::join!(missing(), async {
+        fake.next_list(PATH).await.list("11", &[], None);
+    });
+    assert_eq!(first.0, 404);
+    assert_eq!(missing().await.0, 404);
+    assert_eq!(fake.asked().len(), 3, "the second 404 asked nobody");
+    let url = sidecar.url("/kv/default/missing");
+    eventually("asked again after a second", LIMIT, async || {
+        tokio::spawn({
+            let url = url.clone();
+            async move { support::http::get(&url, &[]).await }
+        });
+        fake.asked().len() > 3
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_forbidden_object_read_on_demand_is_the_api_servers_403() {
+    let mut fake = FakeApiServer::start().await;
+    let kubeconfig = fake.kubeconfig();
+    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig)]).await;
+    let (answer, ()) = tokio::join!(sidecar.text("/kv/default/web"), async {
+        fake.next_list(PATH).await.forbidden();
+    });
+    assert_eq!(answer.0, 403);
+    assert!(answer.1.contains("forbidden"), "{}", answer.1);
+    assert_eq!(
+        sidecar.text("/kv/default/secret:db").await.0,
+        403,
+        "Secrets only when named"
+    );
+    assert_eq!(fake.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn an_object_over_the_bound_is_refused_and_found_when_it_shrinks() {
+    let mut fake = FakeApiServer::start().await;
+    let kubeconfig = fake.kubeconfig();
+    let flags = [
+        "--kubeconfig",
+        path(&kubeconfig),
+        "--configmap",
+        "web",
+        "--max-bytes",
+        "1Ki",
+    ];
+    let sidecar = Sidecar::start(&flags).await;
+    let large = "x".repeat(2_000);
+    fake.next_list(PATH)
+        .await
+        .list("10", &[web("10", &large)], None);
+    let stream = fake.next_watch(PATH).await.watch();
+    eventually("refused with the reason", LIMIT, async || {
+        let (status, body) = sidecar.text("/kv/default/web").await;
+        status == 507 && body.contains("--max-bytes")
+    })
+    .await;
+    assert!(
+        sidecar.status().await["scopes"][0]["refused"]
+            .to_string()
+            .contains("max-bytes")
+    );
+    stream.modified(web("11", "small"));
+    sidecar.serves("/kv/default/web/GREETING", "small").await;
+}

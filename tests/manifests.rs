@@ -1,0 +1,116 @@
+//! The manifests and the example are what the API server would accept, as far as its types say.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests may fail loudly, as tests may"
+)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+fn documents(path: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    assert!(!documents.is_empty(), "{path}");
+    documents
+}
+
+/// Decodes strictly: a field that the type does not have would be gone on the way back.
+fn strict<T: DeserializeOwned + Serialize>(value: &Value) -> T {
+    let typed: T = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(&serde_json::to_value(&typed).unwrap(), value);
+    typed
+}
+
+fn of_kind<T: DeserializeOwned + Serialize>(documents: &[Value], kind: &str) -> T {
+    let found: Vec<&Value> = documents.iter().filter(|d| d["kind"] == kind).collect();
+    assert_eq!(found.len(), 1, "one {kind}");
+    strict(found[0])
+}
+
+fn pod(documents: &[Value]) -> PodSpec {
+    let deployment: Deployment = of_kind(documents, "Deployment");
+    deployment.spec.unwrap().template.spec.unwrap()
+}
+
+#[test]
+fn the_sidecar_manifest_is_well_formed_and_its_names_agree() {
+    let documents = documents("manifests/sidecar.yaml");
+    assert_eq!(documents.len(), 5);
+    let config: ConfigMap = of_kind(&documents, "ConfigMap");
+    let account: ServiceAccount = of_kind(&documents, "ServiceAccount");
+    let role: Role = of_kind(&documents, "Role");
+    let binding: RoleBinding = of_kind(&documents, "RoleBinding");
+    let pod = pod(&documents);
+
+    let rule = &role.rules.unwrap()[0];
+    assert_eq!(
+        rule.resource_names.as_deref(),
+        config.metadata.name.clone().map(|n| vec![n]).as_deref()
+    );
+    assert_eq!(rule.verbs, ["get", "list", "watch"]);
+    assert_eq!(Some(binding.role_ref.name), role.metadata.name);
+    assert_eq!(
+        Some(&binding.subjects.unwrap()[0].name),
+        account.metadata.name.as_ref()
+    );
+    assert_eq!(pod.service_account_name, account.metadata.name);
+}
+
+#[test]
+fn the_sidecar_is_native_hardened_and_may_signal_the_app() {
+    let pod = pod(&documents("manifests/sidecar.yaml"));
+    let sidecar = &pod.init_containers.unwrap()[0];
+    assert_eq!(sidecar.restart_policy.as_deref(), Some("Always"));
+    let probe = sidecar.startup_probe.as_ref().unwrap();
+    assert_eq!(probe.period_seconds, Some(1));
+    let command = probe.exec.as_ref().unwrap().command.as_ref().unwrap();
+    assert_eq!(command, &["/attache", "healthcheck", "--ready"]);
+    for container in pod.containers.iter().chain([sidecar]) {
+        let security = container.security_context.as_ref().unwrap();
+        assert_eq!(security.read_only_root_filesystem, Some(true));
+        assert_eq!(security.allow_privilege_escalation, Some(false));
+        let capabilities = security.capabilities.as_ref().unwrap();
+        assert_eq!(capabilities.drop.as_deref(), Some(&["ALL".to_owned()][..]));
+        assert_eq!(security.run_as_user, None, "one user for all: the pod's");
+    }
+    let security = pod.security_context.unwrap();
+    assert_eq!(security.run_as_non_root, Some(true));
+    assert!(security.run_as_user.is_some_and(|user| user != 0));
+    assert_eq!(security.seccomp_profile.unwrap().type_, "RuntimeDefault");
+    assert_eq!(pod.share_process_namespace, Some(true));
+    assert_eq!(pod.host_pid, None);
+
+    // afterMount: both containers see the volume at the path that the rule names.
+    let rule = sidecar.args.as_ref().unwrap().last().unwrap();
+    let paths: BTreeSet<&str> = pod
+        .containers
+        .iter()
+        .chain([sidecar])
+        .flat_map(|container| container.volume_mounts.iter().flatten())
+        .filter(|mount| mount.name == "config")
+        .map(|mount| mount.mount_path.as_str())
+        .collect();
+    assert_eq!(paths.len(), 1);
+    assert!(
+        paths
+            .iter()
+            .all(|path| rule.contains(&format!("afterMount: {path}")))
+    );
+}
+
+#[test]
+fn the_example_is_a_config_map_in_the_namespace_that_the_readme_reads() {
+    let documents = documents("examples/hello/hello.yaml");
+    let hello: ConfigMap = of_kind(&documents, "ConfigMap");
+    assert_eq!(hello.metadata.namespace.as_deref(), Some("default"));
+    assert_eq!(hello.metadata.name.as_deref(), Some("hello"));
+    assert!(hello.data.unwrap().contains_key("GREETING"));
+}
