@@ -9,6 +9,8 @@
 )]
 
 mod support;
+#[path = "faults/support_works.rs"]
+mod support_works;
 
 use std::time::Duration;
 

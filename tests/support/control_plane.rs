@@ -23,10 +23,6 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/control-plane
 /// How long etcd and the API server may take to come up on a busy machine.
 const START: Duration = Duration::from_secs(120);
 
-/// The reason to give to `#[ignore]`.
-pub const NEEDS_ASSETS: &str =
-    "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\"";
-
 /// A control plane of its own, on free loopback ports. Its processes end with it.
 #[derive(Debug)]
 pub struct ControlPlane {
@@ -309,12 +305,25 @@ impl ControlPlane {
         self.start_apiserver().await;
     }
 
-    /// Compacts etcd up to its current revision, which is returned.
+    /// Makes every resourceVersion seen so far too old to resume a watch from: the API server
+    /// restarts, and its watch cache begins with a later version.
+    /// Such a watch gets 200 and an ERROR event with code 410 as its first line.
+    pub async fn expire_watches(&mut self) {
+        self.compact_etcd().await;
+        self.stop_apiserver();
+        self.start_apiserver().await;
+    }
+
+    /// Compacts etcd up to its current revision, which is returned and is later than any object's.
+    /// A server with `--watch-cache=false` then answers a watch from an older version with the
+    /// 410 event; with its cache it still knows the last versions: [`Self::expire_watches`].
     pub async fn compact_etcd(&self) -> u64 {
         let etcd = self.read("etcd-url");
-        // Any range tells the current revision; the key is base64 of a zero byte.
-        let range = http::post_json(&format!("{etcd}/v3/kv/range"), &json!({"key": "AA=="})).await;
-        let revision = range["header"]["revision"]
+        // One revision more than the last object's: a watch that resumes right at the compacted
+        // revision gets neither its event nor a 410, as etcd no longer has the value before it.
+        let put = json!({"key": "YXR0YWNoZQ==", "value": ""});
+        let put = http::post_json(&format!("{etcd}/v3/kv/put"), &put).await;
+        let revision = put["header"]["revision"]
             .as_str()
             .expect("a revision")
             .to_owned();
@@ -444,14 +453,19 @@ pub async fn client(kubeconfig: &Path) -> Client {
     Client::try_from(config(kubeconfig).await).expect("a client")
 }
 
+/// `/readyz` comes before the API server has made the namespace `default`.
 async fn ready(dir: &Path) -> bool {
     let mut config = config(&dir.join("admin.kubeconfig")).await;
     config.default_retry = false;
-    let request = ::http::Request::get("/readyz")
-        .body(Vec::new())
-        .expect("a valid request");
     let client = Client::try_from(config).expect("a client");
-    client.request_text(request).await.is_ok()
+    for path in ["/readyz", "/api/v1/namespaces/default"] {
+        let request = ::http::Request::get(path).body(Vec::new());
+        let answer = client.request_text(request.expect("a valid request")).await;
+        if answer.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// The ends of both logs.

@@ -11,8 +11,15 @@ use tokio::task::JoinHandle;
 
 /// What the relay does with its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Pass,
+    Freeze,
+    Refuse,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
-    frozen: bool,
+    mode: Mode,
     /// Raised by a cut: connections of an older one end.
     cut: usize,
 }
@@ -38,7 +45,7 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("a local address");
         let (state, states) = watch::channel(State {
-            frozen: false,
+            mode: Mode::Pass,
             cut: 0,
         });
         let counts = Arc::<Counts>::default();
@@ -67,17 +74,25 @@ impl Relay {
     /// connection of this time, new ones included, ever forwards again: to its client it is
     /// half-open until the client closes it.
     pub fn freeze(&self) {
-        self.state.send_modify(|state| state.frozen = true);
+        self.state.send_modify(|state| state.mode = Mode::Freeze);
     }
 
     /// Connections made from now on are forwarded.
     pub fn pass(&self) {
-        self.state.send_modify(|state| state.frozen = false);
+        self.state.send_modify(|state| state.mode = Mode::Pass);
     }
 
     /// Resets all connections, to the client and upstream; new ones are treated as before.
     pub fn cut(&self) {
         self.state.send_modify(|state| state.cut += 1);
+    }
+
+    /// Resets all connections, and each new one, until [`Self::pass`].
+    pub fn refuse(&self) {
+        self.state.send_modify(|state| {
+            state.mode = Mode::Refuse;
+            state.cut += 1;
+        });
     }
 
     /// Connections that clients hold now, frozen ones included.
@@ -104,45 +119,47 @@ async fn relay(
     mut states: watch::Receiver<State>,
     counts: Arc<Counts>,
 ) {
-    let cut = states.borrow().cut;
+    let State { mode, cut } = *states.borrow();
     counts.total.fetch_add(1, Ordering::Relaxed);
     counts.live.fetch_add(1, Ordering::Relaxed);
     let mut cuts = states.clone();
-    let ended = async {
-        // Ends with the sender too: a dropped relay cuts.
-        let _ = cuts.wait_for(|state| state.cut != cut).await;
-    };
-    let forward = async {
-        let mut server = match TcpStream::connect(upstream).await {
-            Ok(server) => server,
-            Err(_) => return client.set_zero_linger().unwrap_or_default(),
+    let was_cut = mode == Mode::Refuse
+        || tokio::select! {
+            () = forward(&mut client, upstream, &mut states) => false,
+            // Ends with the sender too: a dropped relay cuts.
+            _ = cuts.wait_for(|state| state.cut != cut) => true,
         };
-        tokio::select! {
-            biased;
-            Ok(_) = states.wait_for(|state| state.frozen) => {}
-            _ = copy_bidirectional(&mut client, &mut server) => return,
-        }
-        let (mut from_client, _to_client) = client.split();
-        let (mut from_server, _to_server) = server.split();
-        // The server may hang up; a client that is cut off would not learn of it.
-        let server_gone = async {
-            swallow(&mut from_server).await;
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = swallow(&mut from_client) => {}
-            () = server_gone => {}
-        }
-    };
-    let was_cut = tokio::select! {
-        () = forward => false,
-        () = ended => true,
-    };
     if was_cut {
         let _ = client.set_zero_linger();
     }
     drop(client);
     counts.live.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Until one side closes, or the client does after a freeze.
+async fn forward(
+    client: &mut TcpStream,
+    upstream: SocketAddr,
+    states: &mut watch::Receiver<State>,
+) {
+    let Ok(mut server) = TcpStream::connect(upstream).await else {
+        let _ = client.set_zero_linger();
+        return;
+    };
+    tokio::select! {
+        biased;
+        Ok(_) = states.wait_for(|state| state.mode == Mode::Freeze) => {}
+        _ = copy_bidirectional(client, &mut server) => return,
+    }
+    // The server may hang up; a client that is cut off would not learn of it.
+    let server_hangs_up = async {
+        swallow(&mut server).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = swallow(client) => {}
+        () = server_hangs_up => {}
+    }
 }
 
 async fn swallow(from: &mut (impl AsyncRead + Unpin)) {

@@ -1,6 +1,4 @@
-//! The test support itself works: what the other tests rely on is shown here once.
-
-mod support;
+//! The relay and the scripted API server do what the tests of this tier rely on.
 
 use std::time::Duration;
 
@@ -13,9 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use support::eventually;
-use support::fake::{FakeApiServer, config_map};
-use support::relay::Relay;
+use crate::support::eventually;
+use crate::support::fake::{FakeApiServer, config_map};
+use crate::support::relay::Relay;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -67,6 +65,13 @@ async fn a_relay_passes_freezes_and_cuts() {
     let error = new.read_u8().await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     eventually("no live connection", LIMIT, async || relay.live() == 0).await;
+
+    relay.refuse();
+    let mut refused = TcpStream::connect(relay.addr()).await.unwrap();
+    assert!(refused.read_u8().await.is_err());
+    relay.pass();
+    let mut last = TcpStream::connect(relay.addr()).await.unwrap();
+    assert!(says(&mut last, "again").await);
 }
 
 #[tokio::test]
