@@ -72,7 +72,7 @@ impl Route {
 /// A listener's routes.
 pub struct Router {
     api: Arc<Api>,
-    /// `None` on the admin listener: the kubelet sends the pod's IP (inv. 13).
+    /// `None` on the admin listener: the kubelet sends the pod's IP.
     hosts: Option<HostFilter>,
     routes: matchit::Router<Route>,
     meter: Meter,
@@ -192,7 +192,7 @@ impl Router {
     }
 
     /// What no route of ours matched. Paths outside `/kv` and `/-/` belong to the API server
-    /// (inv. 14): its proxy goes here.
+    /// (`kubectl proxy` serves them there): its proxy goes here.
     fn elsewhere(&self, request: &Parts) -> Answer {
         let path = request.uri.path();
         if request.method == Method::CONNECT {

@@ -36,7 +36,7 @@ impl Api {
         fresh("text/plain; charset=utf-8", "ok\n")
     }
 
-    /// Answers `/-/ready`: 200, or 503 with the names of what is waited for (inv. 24).
+    /// Answers `/-/ready`: 200, or 503 with the names of what is waited for.
     #[must_use]
     pub fn ready(&self) -> Answer {
         let pending = self.readiness.check().err();

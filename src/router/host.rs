@@ -1,4 +1,4 @@
-//! The Host filter (inv. 13): a web page that makes a browser resolve its own name to loopback
+//! The Host filter: a web page that makes a browser resolve its own name to loopback
 //! still sends its own name.
 
 use http::header::HOST;
