@@ -4,6 +4,12 @@
     unreachable_pub,
     reason = "a test's helpers explain themselves"
 )]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test a panic is the report, in its helpers too"
+)]
 
 #[path = "serving/support.rs"]
 mod support;
