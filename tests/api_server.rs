@@ -8,8 +8,6 @@
 )]
 
 mod support;
-#[path = "api_server/support_works.rs"]
-mod support_works;
 
 use std::path::Path;
 use std::sync::Arc;

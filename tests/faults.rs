@@ -9,8 +9,6 @@
 )]
 
 mod support;
-#[path = "faults/support_works.rs"]
-mod support_works;
 
 use std::time::Duration;
 

@@ -13,7 +13,6 @@ use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::{eventually, http};
@@ -30,7 +29,8 @@ pub struct ControlPlane {
     apiserver: Option<Held>,
     etcd: Held,
     flags: Vec<String>,
-    dir: TempDir,
+    /// Goes with etcd, which also knows when a shared control plane ends.
+    dir: PathBuf,
 }
 
 /// A process that lives as long as its standard input is open.
@@ -66,11 +66,12 @@ impl ControlPlane {
         let dir = tempfile::Builder::new()
             .prefix("control-plane-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
-            .expect("a temporary directory");
-        script(dir.path(), "init", &[]);
+            .expect("a temporary directory")
+            .keep();
+        script(&dir, "init", &[]);
         let mut control_plane = Self {
             apiserver: None,
-            etcd: Held::start(&["etcd", text(dir.path())]),
+            etcd: Held::start(&["etcd", text(&dir), "--remove"]),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             dir,
         };
@@ -92,7 +93,7 @@ impl ControlPlane {
 
     /// Starts the API server on the same port and data, and waits until it is ready.
     pub async fn start_apiserver(&mut self) {
-        let dir = self.dir.path().to_owned();
+        let dir = self.dir.clone();
         let mut args = vec!["apiserver", text(&dir)];
         args.extend(self.flags.iter().map(String::as_str));
         let apiserver = self.apiserver.insert(Held::start(&args));
@@ -125,19 +126,19 @@ impl ControlPlane {
 
     /// The administrator's kubeconfig: `system:masters`.
     pub fn admin_kubeconfig(&self) -> PathBuf {
-        self.dir.path().join("admin.kubeconfig")
+        self.dir.join("admin.kubeconfig")
     }
 
     /// User `pod` has a token file and a CA file, as a pod does, and the rights given by
     /// [`Self::allow`].
     pub fn pod_kubeconfig(&self) -> PathBuf {
-        self.dir.path().join("pod.kubeconfig")
+        self.dir.join("pod.kubeconfig")
     }
 
     /// The kubeconfig of a new user with a client certificate; rights by [`Self::allow`].
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
-        script(self.dir.path(), "kubeconfig", &[user]);
-        self.dir.path().join(format!("{user}.kubeconfig"))
+        script(&self.dir, "kubeconfig", &[user]);
+        self.dir.join(format!("{user}.kubeconfig"))
     }
 
     /// A copy of a kubeconfig that goes to `addr` instead, such as a relay's.
@@ -295,12 +296,12 @@ impl ControlPlane {
 
     /// Puts the token of the last [`Self::rotate_token`] into the token file.
     pub fn deliver_token(&self) {
-        let token = self.dir.path().join("pod.token");
+        let token = self.dir.join("pod.token");
         std::fs::rename(token.with_extension("token.next"), token).expect("a token to deliver");
     }
 
     async fn restart_after(&mut self, command: &str) {
-        script(self.dir.path(), command, &[]);
+        script(&self.dir, command, &[]);
         self.stop_apiserver();
         self.start_apiserver().await;
     }
@@ -333,7 +334,7 @@ impl ControlPlane {
     }
 
     fn read(&self, file: &str) -> String {
-        let text = std::fs::read_to_string(self.dir.path().join(file)).expect("made by init");
+        let text = std::fs::read_to_string(self.dir.join(file)).expect("made by init");
         text.trim_end().to_owned()
     }
 }
@@ -341,7 +342,7 @@ impl ControlPlane {
 impl Drop for ControlPlane {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("{}", logs(self.dir.path()));
+            println!("{}", logs(&self.dir));
         }
     }
 }
