@@ -111,6 +111,7 @@ pub fn store(demander: Option<Demander>) -> Store {
         namespace: "default".into(),
         max_bytes: 1 << 20,
         started: Instant::now(),
+        silence: None,
     });
     Store {
         writer,
