@@ -5,7 +5,7 @@
 //! (all of it for a person), [`problem`] (every error).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -44,7 +44,12 @@ pub struct Api {
     pub max_bytes: usize,
     /// When attache started.
     pub started: Instant,
+    /// How long the API server has been silent; `None` where there is none.
+    pub silence: Option<Silence>,
 }
+
+/// Tells how long a source has been silent.
+pub type Silence = Box<dyn Fn() -> Duration + Send + Sync>;
 
 /// A 200 that is true only now.
 fn fresh(content_type: &'static str, body: impl Into<Bytes>) -> Answer {

@@ -22,7 +22,8 @@ use crate::shutdown::{self, Shutdown, Trigger};
 use crate::status::Board;
 use crate::store::demand::Demander;
 use crate::store::{self, Reader};
-use crate::{process, react};
+use crate::upstream::Upstream;
+use crate::{api, process, react};
 
 pub use commands::{config_from, get, healthcheck, install, run};
 
@@ -65,6 +66,7 @@ pub struct App {
     admin: Vec<Listener>,
     bound: Bound,
     demander: Option<Demander>,
+    upstream: Option<Upstream>,
     serve: Serve,
     max_bytes: usize,
 }
@@ -107,14 +109,15 @@ impl App {
             admin,
             bound,
             demander: None,
+            upstream,
             serve: config.serve.clone(),
             max_bytes: config.source.max_bytes,
         };
         // Before the sources, so that rules see the first snapshot as their baseline.
         app.start_rules(&config);
-        app.demander = sources::start(&mut app, &config.source, &writer, upstream.as_ref());
+        app.demander = sources::start(&mut app, &config.source, &writer);
         app.readiness.seal();
-        let server = upstream.map(|upstream| upstream.server());
+        let server = app.upstream.as_ref().map(Upstream::server);
         info!(namespace = %app.namespace, server, addresses = ?app.bound.addresses, "started");
         Ok(app)
     }
@@ -135,7 +138,7 @@ impl App {
         let limits = Limits::new(self.serve.max_connections);
         let meters = Meters {
             open: self.metrics.http_connections.clone(),
-            ..Meters::default()
+            accept_errors: self.metrics.http_accept_errors.clone(),
         };
         let main = std::mem::take(&mut self.main);
         let mut serving = JoinSet::new();
@@ -175,6 +178,7 @@ impl App {
             namespace: Arc::clone(&self.namespace),
             max_bytes: self.max_bytes,
             started: Instant::now(),
+            silence: self.upstream.clone().map(silence),
         });
         let main = Router::new(Arc::clone(&api), self.serve.accept_hosts.clone())?;
         Ok((main, Router::admin(api)?))
@@ -192,6 +196,11 @@ impl App {
         );
         self.tasks.spawn(task("rules", rules));
     }
+}
+
+/// How long the API server has been silent, for the metrics.
+fn silence(upstream: Upstream) -> api::Silence {
+    Box::new(move || upstream.last_heard().elapsed())
 }
 
 fn early(ended: Result<&'static str, JoinError>) -> anyhow::Error {

@@ -14,6 +14,9 @@ use prometheus_client::registry::{Registry, Unit};
 /// The content type of [`Metrics::encode`]'s text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The label that all scopes made on demand share: their names are the clients' choice.
+pub const ON_DEMAND: &str = "on-demand";
+
 /// Labels of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Request {

@@ -69,10 +69,23 @@ impl Route {
     }
 }
 
+/// Why no route sees a request.
+struct Refusal {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { status, detail }
+    }
+}
+
 /// A listener's routes.
 pub struct Router {
     api: Arc<Api>,
-    /// `None` on the admin listener: the kubelet sends the pod's IP (inv. 13).
+    /// `None` on the admin listener: the kubelet sends the pod's IP.
     hosts: Option<HostFilter>,
     routes: matchit::Router<Route>,
     meter: Meter,
@@ -121,7 +134,7 @@ impl Router {
         let started = Instant::now();
         if let Err(refusal) = self.admit(request) {
             self.meter.rejected();
-            return refusal;
+            return problem(refusal.status, refusal.detail);
         }
         let (route, answer) = self.dispatch(request).await;
         self.meter.answered(route, answer.status(), started);
@@ -129,20 +142,20 @@ impl Router {
     }
 
     /// What holds for every route: the host, and the size of the head.
-    fn admit(&self, request: &Parts) -> Result<(), Answer> {
+    fn admit(&self, request: &Parts) -> Result<(), Refusal> {
         if let Some(hosts) = &self.hosts {
             hosts.admit(request)?;
         }
         let target = request.uri.path().len() + request.uri.query().map_or(0, |q| q.len() + 1);
         if target > MAX_TARGET {
-            return Err(problem(
+            return Err(Refusal::new(
                 StatusCode::URI_TOO_LONG,
                 format!("the request target has {target} bytes: send at most {MAX_TARGET}"),
             ));
         }
         let head = target + size(&request.headers);
         if head > MAX_HEAD {
-            return Err(problem(
+            return Err(Refusal::new(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 format!("the request's head has {head} bytes: send at most {MAX_HEAD}"),
             ));
@@ -192,7 +205,7 @@ impl Router {
     }
 
     /// What no route of ours matched. Paths outside `/kv` and `/-/` belong to the API server
-    /// (inv. 14): its proxy goes here.
+    /// (`kubectl proxy` serves them there): its proxy goes here.
     fn elsewhere(&self, request: &Parts) -> Answer {
         let path = request.uri.path();
         if request.method == Method::CONNECT {

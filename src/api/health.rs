@@ -9,9 +9,6 @@ use super::{Answer, Api, fresh};
 use crate::metrics::{self, Scope};
 use crate::store::Contact;
 
-/// The label that all scopes made on demand share: their number is bounded, their names are not.
-const ON_DEMAND: &str = "on-demand";
-
 #[derive(Serialize)]
 struct Ready {
     ready: bool,
@@ -36,7 +33,7 @@ impl Api {
         fresh("text/plain; charset=utf-8", "ok\n")
     }
 
-    /// Answers `/-/ready`: 200, or 503 with the names of what is waited for (inv. 24).
+    /// Answers `/-/ready`: 200, or 503 with the names of what is waited for.
     #[must_use]
     pub fn ready(&self) -> Answer {
         let pending = self.readiness.check().err();
@@ -58,6 +55,10 @@ impl Api {
     #[must_use]
     pub fn metrics(&self) -> Answer {
         self.update_scopes();
+        if let Some(silence) = &self.silence {
+            let seconds = silence().as_secs_f64();
+            self.metrics.upstream_silence.set(seconds);
+        }
         fresh(metrics::CONTENT_TYPE, self.metrics.encode())
     }
 
@@ -80,7 +81,7 @@ impl Api {
             }
         }
         if let Some(gauges) = on_demand {
-            self.set(ON_DEMAND, &gauges);
+            self.set(metrics::ON_DEMAND, &gauges);
         }
     }
 

@@ -44,17 +44,16 @@ enum Origin {
 impl Api {
     /// Answers a read of an object or of one key.
     pub async fn kv(&self, target: &Target<'_>, headers: &HeaderMap) -> Answer {
-        let missed = match self.held(target, headers, Origin::Hit) {
-            Ok(answer) => return answer,
-            Err(missed) => missed,
-        };
+        if let Some(answer) = self.held(target, headers, Origin::Hit) {
+            return answer;
+        }
         match &self.demander {
             // A Secret is never served unless it is named.
             Some(demander) if target.kind == Kind::ConfigMap => {
                 // Boxed: it is rare, and an idle connection pays for the largest future.
                 Box::pin(self.fetched(demander, target, headers)).await
             }
-            _ => missed,
+            _ => unwatched(target),
         }
     }
 
@@ -77,43 +76,34 @@ impl Api {
             Ok(Err(unmet)) => self::unmet(target, &unmet),
             Ok(Ok(())) => self
                 .held(target, headers, Origin::Fetched)
-                .unwrap_or_else(|_| {
+                .unwrap_or_else(|| {
                     let detail = format!("{target} was fetched but is gone again: try again");
                     unavailable(SOON, detail)
                 }),
         }
     }
 
-    /// Answers from the newest snapshot. `Err` is the answer if nobody watches the object and
-    /// nobody is asked to.
-    fn held(
-        &self,
-        target: &Target<'_>,
-        headers: &HeaderMap,
-        origin: Origin,
-    ) -> Result<Answer, Answer> {
+    /// Answers from the newest snapshot; `None` if no scope answers for the object.
+    fn held(&self, target: &Target<'_>, headers: &HeaderMap, origin: Origin) -> Option<Answer> {
         let snapshot = self.reader.snapshot();
-        Ok(
-            match snapshot.lookup(target.kind, &target.namespace, &target.name) {
-                Lookup::Found(object, scope) => {
-                    scope.touch();
-                    found(object, scope, target, headers, origin)
-                }
-                Lookup::Missing(scope) => {
-                    scope.touch();
-                    problem(
-                        StatusCode::NOT_FOUND,
-                        format!("{target} does not exist: create it, and it is served at once"),
-                    )
-                }
-                Lookup::Pending(scope) => pending(target, scope),
-                Lookup::Refused(reason) => problem(
-                    StatusCode::INSUFFICIENT_STORAGE,
-                    format!("{target} is not held: {reason}; raise --max-bytes"),
-                ),
-                Lookup::Unwatched => return Err(unwatched(target)),
-            },
-        )
+        match snapshot.lookup(target.kind, &target.namespace, &target.name) {
+            Lookup::Found(object, scope) => {
+                scope.touch();
+                Some(found(object, scope, target, headers, origin))
+            }
+            Lookup::Missing(scope) => {
+                scope.touch();
+                let detail =
+                    format!("{target} does not exist: create it, and it is served at once");
+                Some(problem(StatusCode::NOT_FOUND, detail))
+            }
+            Lookup::Pending(scope) => Some(pending(target, scope)),
+            Lookup::Refused(reason) => {
+                let detail = format!("{target} is not held: {reason}; raise --max-bytes");
+                Some(problem(StatusCode::INSUFFICIENT_STORAGE, detail))
+            }
+            Lookup::Unwatched => None,
+        }
     }
 }
 

@@ -82,8 +82,8 @@ pub(super) fn start(
     app: &mut App,
     source: &config::Source,
     writer: &store::Writer,
-    upstream: Option<&Upstream>,
 ) -> Option<Demander> {
+    let upstream = app.upstream.clone();
     let names = Names::new(Arc::clone(&app.namespace));
     let mut wanted = Vec::new();
     for object in &source.objects {
@@ -97,7 +97,7 @@ pub(super) fn start(
             pending,
         ));
     }
-    if let Some(upstream) = upstream {
+    if let Some(upstream) = &upstream {
         for target in targets(source, &names) {
             if let Target {
                 select: Select::Labels(_),
@@ -119,7 +119,7 @@ pub(super) fn start(
     }));
     let upstream = upstream.filter(|_| source.on_demand)?;
     let (demander, demands) = store::demand::channel(DEMANDS);
-    start_on_demand(app, writer, upstream, demands);
+    start_on_demand(app, writer, &upstream, demands);
     Some(demander)
 }
 

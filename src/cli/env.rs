@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// What Kubernetes puts into `ATTACHE_PORT` for a Service named `attache` (inv. 27).
+/// What Kubernetes puts into `ATTACHE_PORT` for a Service named `attache`.
 const SERVICE_LINKS: [&str; 3] = ["tcp://", "udp://", "sctp://"];
 
 /// The most times that a counted flag is taken from the environment.

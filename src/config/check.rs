@@ -19,7 +19,7 @@ use crate::cli::Run;
 const PORT: u16 = 8001;
 /// `--max-bytes`, in bytes.
 const MAX_BYTES: usize = 64 << 20;
-/// `--max-connections` (inv. 16).
+/// `--max-connections`.
 const MAX_CONNECTIONS: usize = 4096;
 /// `--settle`.
 const SETTLE: Settle = Settle {

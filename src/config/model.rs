@@ -201,7 +201,7 @@ pub struct WebhookAction {
     pub timeout: Duration,
 }
 
-/// A webhook's URL. It may carry a password, so printing it hides the userinfo (inv. 26);
+/// A webhook's URL. It may carry a password, so printing it hides the query;
 /// whoever sends the request dereferences it or turns it into an [`http::Uri`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl(http::Uri);
@@ -256,10 +256,7 @@ impl fmt::Display for WebhookUrl {
             write!(f, "{scheme}://")?;
         }
         if let Some(authority) = self.authority() {
-            match authority.as_str().rsplit_once('@') {
-                Some((_, host)) => write!(f, "MASKED@{host}")?,
-                None => f.write_str(authority.as_str())?,
-            }
+            f.write_str(authority.as_str())?;
         }
         f.write_str(self.path())?;
         // A query is where tokens travel.

@@ -7,8 +7,8 @@ const NAMES: [&str; 31] = [
     "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
-/// The real-time signals that programs may use; the C libraries keep 32 and 33.
-const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
+/// No process can catch these, so none can be told anything with them.
+const UNCATCHABLE: [&str; 2] = ["KILL", "STOP"];
 
 /// Reads `HUP`, `SIGHUP` or `1` as number and name.
 ///
@@ -20,15 +20,17 @@ pub(crate) fn signal(text: &str) -> Result<(i32, String), String> {
     let number = name.parse::<i32>().ok();
     for (number_of, name_of) in (1..).zip(NAMES) {
         if name == name_of || number == Some(number_of) {
+            if UNCATCHABLE.contains(&name_of) {
+                return Err(format!(
+                    "no process can catch {name_of}: give a signal upon which it reloads"
+                ));
+            }
             return Ok((number_of, name_of.to_owned()));
         }
     }
-    match number {
-        Some(number) if REAL_TIME.contains(&number) => Ok((number, number.to_string())),
-        _ => Err(format!(
-            "{text:?} is not a signal of Linux: give a name like HUP, USR1 or SIGTERM, or a number"
-        )),
-    }
+    Err(format!(
+        "{text:?} is not a signal of Linux: give a name like HUP, USR1 or SIGTERM, or its number"
+    ))
 }
 
 #[cfg(test)]
@@ -48,8 +50,9 @@ mod tests {
             assert_eq!(signal(text).map(|(number, _)| number), Ok(number), "{text}");
         }
         assert_eq!(signal("15"), Ok((15, "TERM".to_owned())));
-        assert_eq!(signal("34"), Ok((34, "34".to_owned())));
-        for bad in ["", "0", "32", "65", "-1", "HUPP", "SIG", "reload"] {
+        for bad in [
+            "", "0", "32", "34", "KILL", "19", "65", "-1", "HUPP", "SIG", "reload",
+        ] {
             assert!(signal(bad).is_err(), "{bad}");
         }
     }

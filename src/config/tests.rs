@@ -496,7 +496,7 @@ fn the_faults_of_flags_and_file_come_together() {
 
 #[test]
 fn no_password_is_printed_with_the_configuration() {
-    let config = load_run(&["--on-change", "webhook: 'http://u:hunter2@a/'"], None).unwrap();
+    let config = load_run(&["--on-change", "webhook: 'http://a/?token=hunter2'"], None).unwrap();
     let printed = format!("{config:?}");
     assert!(
         printed.contains("MASKED") && !printed.contains("hunter2"),

@@ -35,7 +35,8 @@ pub(super) async fn run<H: Handler>(
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_read_timeout)
             .max_buf_size(MAX_BUFFER)
-            .pipeline_flush(true)
+            // Not `pipeline_flush`: while input is unread it withholds answers, and where that
+            // input is never read (a malformed head, a second request during the drain) loses them.
             .serve_connection(TokioIo::new(stream), service)
     );
     let graceful = async {

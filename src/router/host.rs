@@ -1,4 +1,4 @@
-//! The Host filter (inv. 13): a web page that makes a browser resolve its own name to loopback
+//! The Host filter: a web page that makes a browser resolve its own name to loopback
 //! still sends its own name.
 
 use http::header::HOST;
@@ -7,8 +7,7 @@ use http::uri::Scheme;
 use http::{StatusCode, Version};
 use regex::Regex;
 
-use crate::api::Answer;
-use crate::api::problem::problem;
+use super::Refusal;
 
 /// What almost every request names. Those that a regex accepts are compared, not matched.
 const USUAL: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
@@ -32,13 +31,13 @@ impl HostFilter {
     }
 
     /// Refuses a request that names a foreign host, none, or more than one.
-    pub(super) fn admit(&self, request: &Parts) -> Result<(), Answer> {
+    pub(super) fn admit(&self, request: &Parts) -> Result<(), Refusal> {
         let authority = named(request)?;
         let host = without_port(authority);
         if self.usual.contains(&host) || self.accepted.iter().any(|regex| regex.is_match(host)) {
             return Ok(());
         }
-        Err(problem(
+        Err(Refusal::new(
             StatusCode::FORBIDDEN,
             format!(
                 "the host {host:?} is not served: use localhost or 127.0.0.1, or start attache \
@@ -50,8 +49,8 @@ impl HostFilter {
 
 /// The authority a request is for: that of its target if it has one, else the Host header's
 /// (RFC 9112, sections 3.2 and 3.2.2).
-fn named(request: &Parts) -> Result<&str, Answer> {
-    let bad = |detail| Err(problem(StatusCode::BAD_REQUEST, detail));
+fn named(request: &Parts) -> Result<&str, Refusal> {
+    let bad = |detail: &str| Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
     let mut hosts = request.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (_, Some(_)) => return bad("send one Host header, not several"),
@@ -108,7 +107,7 @@ mod tests {
         let (parts, ()) = request.body(()).unwrap().into_parts();
         filter
             .admit(&parts)
-            .map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
+            .map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
     }
 
     #[test]

@@ -24,6 +24,7 @@ fn router() -> (Router, store::ScopeWriter) {
         namespace: "d".into(),
         max_bytes: 1 << 20,
         started: Instant::now(),
+        silence: None,
     };
     let hosts = vec![Regex::new("^localhost$").unwrap()];
     (Router::new(Arc::new(api), hosts).unwrap(), scope)

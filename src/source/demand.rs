@@ -12,7 +12,7 @@ use tracing::{debug, info};
 
 use super::kube::machine::Failure;
 use super::kube::{Select, Target, Watch};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::shutdown::Shutdown;
 use crate::store::demand::{Demand, Unmet};
 use crate::store::{ObjectRef, Reader, ScopeSpec, Writer};
@@ -29,9 +29,6 @@ const REMEMBERED: Duration = Duration::from_secs(1);
 
 /// How often reads are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
-
-/// The label that all scopes made on demand share in metrics: their names are clients' choice.
-pub const LABEL: &str = "on-demand";
 
 /// Answers demands with watches.
 pub struct OnDemand {
@@ -124,7 +121,7 @@ impl OnDemand {
             scope,
             self.upstream.lease(),
             self.metrics.clone(),
-            LABEL,
+            metrics::ON_DEMAND,
         );
         let task = self.tasks.spawn(hold(
             watch,

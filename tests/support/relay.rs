@@ -20,6 +20,8 @@ enum Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct State {
     mode: Mode,
+    /// Raised by a freeze: connections of an older one never forward again.
+    freezes: usize,
     /// Raised by a cut: connections of an older one end.
     cut: usize,
 }
@@ -46,6 +48,7 @@ impl Relay {
         let addr = listener.local_addr().expect("a local address");
         let (state, states) = watch::channel(State {
             mode: Mode::Pass,
+            freezes: 0,
             cut: 0,
         });
         let counts = Arc::<Counts>::default();
@@ -74,7 +77,10 @@ impl Relay {
     /// connection of this time, new ones included, ever forwards again: to its client it is
     /// half-open until the client closes it.
     pub fn freeze(&self) {
-        self.state.send_modify(|state| state.mode = Mode::Freeze);
+        self.state.send_modify(|state| {
+            state.mode = Mode::Freeze;
+            state.freezes += 1;
+        });
     }
 
     /// Connections made from now on are forwarded.
@@ -119,7 +125,7 @@ async fn relay(
     mut states: watch::Receiver<State>,
     counts: Arc<Counts>,
 ) {
-    let State { mode, cut } = *states.borrow();
+    let State { mode, cut, .. } = *states.borrow();
     counts.total.fetch_add(1, Ordering::Relaxed);
     counts.live.fetch_add(1, Ordering::Relaxed);
     let mut cuts = states.clone();
@@ -142,13 +148,14 @@ async fn forward(
     upstream: SocketAddr,
     states: &mut watch::Receiver<State>,
 ) {
+    let begun = *states.borrow();
     let Ok(mut server) = TcpStream::connect(upstream).await else {
         let _ = client.set_zero_linger();
         return;
     };
     tokio::select! {
         biased;
-        Ok(_) = states.wait_for(|state| state.mode == Mode::Freeze) => {}
+        Ok(_) = states.wait_for(|state| begun.mode == Mode::Freeze || state.freezes != begun.freezes) => {}
         _ = copy_bidirectional(client, &mut server) => return,
     }
     // The server may hang up; a client that is cut off would not learn of it.

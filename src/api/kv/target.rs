@@ -127,6 +127,9 @@ pub fn decode(segment: &str) -> Result<Cow<'_, str>, Malformed> {
     if segment.is_empty() {
         return Err(Malformed::Empty);
     }
+    if !segment.as_bytes().contains(&b'%') {
+        return Ok(Cow::Borrowed(segment));
+    }
     let mut rest = segment;
     while let Some((_, after)) = rest.split_once('%') {
         // percent-encoding passes a % over that encodes nothing.

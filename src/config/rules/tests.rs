@@ -141,15 +141,14 @@ fn one_rule_shows_all_its_faults() {
 
 #[test]
 fn a_password_is_never_printed() {
-    let webhook = webhook_of("webhook: 'http://user:hunter2@a:80/x?token=hunter2'");
+    let webhook = webhook_of("webhook: 'http://a:80/x?token=hunter2'");
     let printed = format!("{webhook:?} {}", webhook.url);
     assert!(
-        !printed.contains("hunter2") && printed.contains("MASKED@a:80/x"),
+        !printed.contains("hunter2") && printed.contains("a:80/x?MASKED"),
         "{printed}"
     );
-    let uri: http::Uri = webhook.url.into();
-    assert_eq!(uri.authority().unwrap().as_str(), "user:hunter2@a:80");
     for bad in [
+        "http://user:hunter2@a:80/x",
         "https://u:hunter2@a/",
         "http://u:hunter2@a b/",
         "u:hunter2@a",
