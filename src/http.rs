@@ -30,8 +30,9 @@ use stream::Stream;
 pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, std::io::Error>>;
 
 /// How long a client has to send a request's whole head. A connection kept alive may be idle for
-/// as long, since the time runs from the end of the last answer.
-pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// as long, since the time runs from the end of the last answer: as long as nginx waits, so that an
+/// app that reads now and then finds its connection open.
+pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The most bytes of a request's head that are buffered, and of an answer. A longer head is
 /// answered 431 (or 414) without a body.

@@ -153,7 +153,7 @@ fn describe(headers: &mut HeaderMap, object: &Object, scope: &Scope, etag: &ETag
         headers.insert(ETAG, etag);
     }
     if !object.resource_version().is_empty()
-        && let Ok(version) = HeaderValue::from_str(object.resource_version())
+        && let Ok(version) = HeaderValue::from_maybe_shared(object.resource_version_bytes().clone())
     {
         headers.insert(X_RESOURCE_VERSION, version);
     }

@@ -290,7 +290,8 @@ impl RawObject {
 pub struct Object {
     reference: ObjectRef,
     uid: String,
-    resource_version: String,
+    /// Text, shared with the header that shows it.
+    resource_version: Bytes,
     annotations: BTreeMap<String, String>,
     content: Arc<Content>,
 }
@@ -323,7 +324,7 @@ impl Object {
         Arc::new(Object {
             reference: raw.reference,
             uid: raw.uid,
-            resource_version: raw.resource_version,
+            resource_version: raw.resource_version.into(),
             annotations: raw.annotations,
             content,
         })
@@ -344,6 +345,12 @@ impl Object {
     /// `metadata.resourceVersion`, or empty.
     #[must_use]
     pub fn resource_version(&self) -> &str {
+        std::str::from_utf8(&self.resource_version).unwrap_or_default()
+    }
+
+    /// The same as the bytes of a header value.
+    #[must_use]
+    pub fn resource_version_bytes(&self) -> &Bytes {
         &self.resource_version
     }
 
@@ -367,7 +374,7 @@ impl Object {
         let number = |text: &str| text.parse::<u128>().ok();
         self.uid == uid
             && matches!(
-                (number(&self.resource_version), number(resource_version)),
+                (number(self.resource_version()), number(resource_version)),
                 (Some(held), Some(offered)) if held >= offered
             )
     }
