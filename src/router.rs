@@ -12,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::{Body as _, Incoming};
-use regex::Regex;
+use regex_lite::Regex;
 
 use crate::api::kv::{Target, target};
 use crate::api::problem::{problem, read_only};

@@ -88,7 +88,7 @@ pub(crate) fn admin_address(text: &str) -> Result<std::net::SocketAddr, String> 
 }
 
 /// Reads regexes joined by commas, as `kubectl proxy` does.
-pub(crate) fn accept_hosts(text: &str) -> Result<Vec<regex::Regex>, String> {
+pub(crate) fn accept_hosts(text: &str) -> Result<Vec<regex_lite::Regex>, String> {
     text.split(',').map(units::regex).collect()
 }
 

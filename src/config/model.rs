@@ -116,7 +116,7 @@ pub struct Serve {
     /// Consent to listen on an address that others can reach.
     pub allow_non_loopback: bool,
     /// Regexes of which one must match the Host header, its port left out.
-    pub accept_hosts: Vec<regex::Regex>,
+    pub accept_hosts: Vec<regex_lite::Regex>,
     /// `--admin-address`: live, ready and metrics, without a Host filter.
     pub admin_address: Option<SocketAddr>,
     /// The most connections open at once.

@@ -22,7 +22,7 @@ pub(crate) struct Partial {
     pub(crate) address: Option<IpAddr>,
     pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) allow_non_loopback: Option<bool>,
-    pub(crate) accept_hosts: Option<Vec<regex::Regex>>,
+    pub(crate) accept_hosts: Option<Vec<regex_lite::Regex>>,
     pub(crate) admin_address: Option<SocketAddr>,
     pub(crate) max_connections: Option<usize>,
     pub(crate) shutdown_delay: Option<Duration>,

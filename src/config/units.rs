@@ -161,11 +161,11 @@ pub(crate) fn path(text: &str) -> Result<PathBuf, String> {
 ///
 /// # Errors
 /// What is wrong with it, on one line.
-pub(crate) fn regex(text: &str) -> Result<regex::Regex, String> {
+pub(crate) fn regex(text: &str) -> Result<regex_lite::Regex, String> {
     if text.is_empty() {
         return Err("an empty regex matches every host: name the hosts, as ^localhost$".to_owned());
     }
-    regex::Regex::new(text).map_err(|error| {
+    regex_lite::Regex::new(text).map_err(|error| {
         // The last line of a syntax error says what it is; those before draw a picture.
         let error = error.to_string();
         let reason = error.lines().last().unwrap_or_default();

@@ -5,7 +5,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{StatusCode, Version};
-use regex::Regex;
+use regex_lite::Regex;
 
 use super::Refusal;
 

@@ -14,7 +14,7 @@ use attache::shutdown::{Trigger, channel};
 use attache::status::Board;
 use attache::store::demand::{Demand, Demander};
 use attache::store::{self, Kind, ObjectRef, RawObject, ScopeSpec, ScopeWriter, Selects, Writer};
-use regex::Regex;
+use regex_lite::Regex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{RwLock, RwLockReadGuard, mpsc};
