@@ -69,6 +69,12 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 impl Sidecar {
     /// Serves `dir` on a free port, ready.
     fn start(dir: &Path, flags: &[&str]) -> Self {
+        let sidecar = Self::spawn(dir, flags);
+        eventually("ready", || sidecar.get("/-/ready").0 == 200);
+        sidecar
+    }
+
+    fn spawn(dir: &Path, flags: &[&str]) -> Self {
         let dir = dir.to_str().unwrap();
         let mut command = attache(&["run", "--dir", dir, "--port", "0"]);
         command.args(flags).stderr(Stdio::piped());
@@ -93,7 +99,6 @@ impl Sidecar {
         sidecar.port = port.unwrap_or_else(|| panic!("it says where it listens: {log}"));
         // A full pipe would stop it.
         thread::spawn(move || lines.for_each(drop));
-        eventually("ready", || sidecar.get("/-/ready").0 == 200);
         sidecar
     }
 
@@ -115,7 +120,8 @@ impl Sidecar {
 
     /// Waits for its end; the exit code.
     fn end(&mut self) -> Option<i32> {
-        let code = self.ended.recv_timeout(END).expect("it ends in time");
+        let code = self.ended.recv_timeout(END);
+        let code = code.unwrap_or_else(|_| panic!("it does not end within {END:?}"));
         *self.code.insert(code)
     }
 }
@@ -287,6 +293,24 @@ fn the_commands_ask_the_sidecar_that_runs() {
     assert_eq!(sidecar.end(), Some(0));
     assert_eq!(ask(&["get", "hello", "GREETING"]).0, 2);
     assert_eq!(ask(&["healthcheck"]).0, 1);
+}
+
+#[test]
+fn a_mount_that_is_not_there_yet_is_waited_for_by_name() {
+    let (dir, volumes) = (example(), tempfile::tempdir().unwrap());
+    let volume = volumes.path().join("web");
+    let mount = format!("web={}", volume.display());
+    let sidecar = Sidecar::spawn(dir.path(), &["--mount", &mount]);
+    let pending = format!("mount {} of ConfigMap default/web", volume.display());
+    let waiting = serde_json::json!({"ready": false, "pending": [pending]});
+    eventually("nothing else pending", || {
+        let (status, body) = sidecar.get("/-/ready");
+        assert_eq!(status, 503);
+        serde_json::from_slice::<serde_json::Value>(&body).unwrap() == waiting
+    });
+    fs::create_dir(&volume).unwrap();
+    eventually("ready", || sidecar.get("/-/ready").0 == 200);
+    assert_eq!(sidecar.get("/kv/default/web"), (200, b"{}\n".to_vec()));
 }
 
 /// The commands and the output of the README's first section.
