@@ -68,6 +68,20 @@ pub enum ActionError {
     Webhook(#[from] WebhookError),
 }
 
+// === impl ActionError ===
+
+impl ActionError {
+    /// Whether somebody may have acted upon the attempt all the same: a request may have been
+    /// handled without an answer that says so, or one of several processes had its signal.
+    #[must_use]
+    pub fn may_have_reached(&self) -> bool {
+        match self {
+            Self::Signal(error) => matches!(error, SignalError::Partly { .. }),
+            Self::Webhook(error) => error.may_have_reached(),
+        }
+    }
+}
+
 /// Runs actions and reports on them; cheap to clone.
 #[derive(Clone)]
 pub struct Runner {

@@ -97,6 +97,14 @@ pub enum SignalError {
         /// The system's answer.
         error: String,
     },
+    /// Some processes had the signal, and one did not.
+    #[error("{error}; {} had the signal and will get it again", names(sent))]
+    Partly {
+        /// Those that had it.
+        sent: Vec<Found>,
+        /// Why the first of the others did not.
+        error: Box<SignalError>,
+    },
     /// Not one of Linux' named signals.
     #[error("signal {0} is not one of Linux' named signals: name another in the rule")]
     Unsupported(i32),
@@ -108,6 +116,13 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (PID {})", self.name, self.pid)
     }
+}
+
+/// The processes in one line, separated by commas.
+#[must_use]
+pub fn names(processes: &[Found]) -> String {
+    let names: Vec<String> = processes.iter().map(Found::to_string).collect();
+    names.join(", ")
 }
 
 /// Whether attache shares the node's PID namespace (`hostPID: true`), where a rule could match
@@ -140,7 +155,11 @@ pub fn signal(action: &SignalAction, since: Instant) -> Result<Signalled, Signal
         }
     }
     match error {
-        Some(error) => Err(error),
+        Some(error) if report.sent.is_empty() => Err(error),
+        Some(error) => Err(SignalError::Partly {
+            sent: report.sent,
+            error: Box::new(error),
+        }),
         None if report == Signalled::default() => Err(find::not_found(&action.target)),
         None => Ok(report),
     }

@@ -1,7 +1,8 @@
 //! Follows the snapshot, and tells the app what changed: when, in which order, how often.
 //!
 //! Level-triggered (what is due is compared with what a rule was last told of), so that a state in
-//! between may be skipped and the last one never is. One task owns everything here:
+//! between may be skipped and the last one never is. What a failed attempt may have shown to the app
+//! counts: it is told once more, even if the content is again what it was told before. One task owns everything here:
 //!
 //! ```text
 //! Reader ─► seen ─► journal (board, log)
@@ -29,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
 use crate::status::Board;
 use crate::store::Reader;
+use ledger::Reached;
 use reactor::{Act, Reactor};
 
 /// Follows `reader` until `shutdown`: journals every change of content and runs `rules`. `settle`
@@ -47,8 +49,11 @@ pub async fn run(
     let act: Act = Box::new(move |rule, change, attempt| {
         let runner = runner.clone();
         Box::pin(async move {
-            let result = runner.run(&rule.name, &rule.action, &change, attempt).await;
-            result.is_ok()
+            match runner.run(&rule.name, &rule.action, &change, attempt).await {
+                Ok(_) => Reached::Yes,
+                Err(error) if error.may_have_reached() => Reached::Perhaps,
+                Err(_) => Reached::No,
+            }
         })
     });
     let reactor = Reactor::new(rules, &default_namespace, settle, board, metrics, act);
@@ -60,11 +65,7 @@ async fn follow(mut reactor: Reactor, mut reader: Reader, mut shutdown: Shutdown
     let mut observed = None;
     loop {
         // Whatever woke the task, it acts upon the newest state.
-        let snapshot = reader.snapshot();
-        if observed.replace(snapshot.version()) != Some(snapshot.version()) {
-            reactor.observe(&snapshot);
-        }
-        drop(snapshot);
+        catch_up(&mut reactor, &reader, &mut observed);
         reactor.advance(Instant::now());
         let deadline = reactor.deadline();
         tokio::select! {
@@ -72,10 +73,19 @@ async fn follow(mut reactor: Reactor, mut reader: Reader, mut shutdown: Shutdown
             // Without a source, what is due still runs.
             snapshot = reader.changed(), if open => open = snapshot.is_some(),
             Some(event) = reactor.events.next(), if !reactor.events.is_empty() => {
+                // What came during an attempt may have been read by it.
+                catch_up(&mut reactor, &reader, &mut observed);
                 reactor.finished(event);
             }
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
         }
+    }
+}
+
+fn catch_up(reactor: &mut Reactor, reader: &Reader, observed: &mut Option<u64>) {
+    let snapshot = reader.snapshot();
+    if observed.replace(snapshot.version()) != Some(snapshot.version()) {
+        reactor.observe(&snapshot);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Change, Outcome};
 use crate::config::SignalAction;
-use crate::process::{self, Found, SignalError};
+use crate::process::{self, SignalError, names};
 
 /// Signals every process that `action` matches and that may have read older content.
 ///
@@ -21,9 +21,4 @@ pub fn run(action: &SignalAction, change: &Change) -> Result<Outcome, SignalErro
         detail.push_str(&format!("; {current} started with the new content"));
     }
     Ok(Outcome::Done(detail))
-}
-
-fn names(processes: &[Found]) -> String {
-    let names: Vec<String> = processes.iter().map(Found::to_string).collect();
-    names.join(", ")
 }

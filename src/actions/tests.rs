@@ -143,6 +143,7 @@ async fn anything_but_2xx_fails_and_stays_a_problem_until_success() {
         let action = hook(&url, Method::POST);
         let error = runner.run("r", &action, &change(), LAST).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
+        assert!(error.may_have_reached());
         assert!(board.notes().problems["r"].contains(expected));
         served.await.unwrap();
     }
@@ -168,6 +169,7 @@ async fn a_refused_connection_says_so_and_a_retry_is_no_problem_yet() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("refused"), "{error}");
+    assert!(!error.may_have_reached());
     assert_eq!(board.notes().actions[0].outcome, "retrying");
     assert!(board.notes().problems.is_empty());
 }
@@ -189,7 +191,9 @@ async fn an_endpoint_that_is_silent_or_never_done_times_out() {
             timeout: Duration::from_millis(200),
         });
         let error = runner().0.run("r", &action, &change(), LAST).await;
-        let error = error.unwrap_err().to_string();
+        let error = error.unwrap_err();
+        assert!(error.may_have_reached());
+        let error = error.to_string();
         assert!(error.contains("no complete answer within 200ms"), "{error}");
         held.abort();
     }
@@ -203,7 +207,8 @@ async fn a_signal_that_finds_nobody_is_an_error_that_says_what_to_set() {
         signal: 1,
         signal_name: "HUP".into(),
     });
-    runner.run("r", &action, &change(), LAST).await.unwrap_err();
+    let error = runner.run("r", &action, &change(), LAST).await.unwrap_err();
+    assert!(!error.may_have_reached());
     assert!(board.notes().problems["r"].contains("shareProcessNamespace: true"));
     let text = metrics.encode();
     assert!(

@@ -26,6 +26,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Change, ChangedObject, Outcome};
 use crate::config::WebhookAction;
@@ -56,6 +57,8 @@ pub enum WebhookError {
         target: String,
         /// What the system or the protocol says.
         reason: String,
+        /// Whether there was a connection, so that the request may have arrived.
+        connected: bool,
     },
     /// No complete answer in time.
     #[error("{method} {target}: no complete answer within {timeout:?}")]
@@ -66,6 +69,8 @@ pub enum WebhookError {
         target: String,
         /// The rule's timeout.
         timeout: Duration,
+        /// Whether there was a connection, so that the request may have arrived.
+        connected: bool,
     },
     /// An answer other than 2xx.
     #[error("{method} {target} answered {status}{}", if status.is_redirection() {
@@ -81,6 +86,20 @@ pub enum WebhookError {
         /// The answer's status.
         status: StatusCode,
     },
+}
+
+// === impl WebhookError ===
+
+impl WebhookError {
+    /// Whether the endpoint may have acted upon the request all the same.
+    #[must_use]
+    pub fn may_have_reached(&self) -> bool {
+        match self {
+            Self::Request { .. } => false,
+            Self::Connection { connected, .. } | Self::Timeout { connected, .. } => *connected,
+            Self::Status { .. } => true,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -121,13 +140,20 @@ impl<'a> From<&'a ChangedObject> for Entry<'a> {
 /// # Errors
 /// [`WebhookError`]
 pub async fn run(action: &WebhookAction, change: &Change) -> Result<Outcome, WebhookError> {
-    let status = tokio::time::timeout(action.timeout, exchange(action, change))
+    let deadline = Instant::now() + action.timeout;
+    let late = |connected| WebhookError::Timeout {
+        method: action.method.clone(),
+        target: target(&action.url),
+        timeout: action.timeout,
+        connected,
+    };
+    let request = request(action, change)?;
+    let stream = timeout_at(deadline, connect(action))
         .await
-        .map_err(|_| WebhookError::Timeout {
-            method: action.method.clone(),
-            target: target(&action.url),
-            timeout: action.timeout,
-        })??;
+        .map_err(|_| late(false))??;
+    let status = timeout_at(deadline, exchange(action, request, stream))
+        .await
+        .map_err(|_| late(true))??;
     let (method, target) = (action.method.clone(), target(&action.url));
     if !status.is_success() {
         return Err(WebhookError::Status {
@@ -151,26 +177,36 @@ fn target(url: &Uri) -> String {
     format!("http://{host}{port}{}", url.path())
 }
 
-async fn exchange(action: &WebhookAction, change: &Change) -> Result<StatusCode, WebhookError> {
-    let request = request(action, change)?;
-    let broken = |error: &dyn std::error::Error| WebhookError::Connection {
+fn broken(action: &WebhookAction, connected: bool, error: &dyn std::error::Error) -> WebhookError {
+    WebhookError::Connection {
         method: action.method.clone(),
         target: target(&action.url),
         reason: with_causes(error),
-    };
+        connected,
+    }
+}
+
+async fn connect(action: &WebhookAction) -> Result<TcpStream, WebhookError> {
     let host = action.url.host().unwrap_or_default();
     let port = action.url.port_u16().unwrap_or(80);
-    let stream = TcpStream::connect(format!("{host}:{port}"))
+    TcpStream::connect(format!("{host}:{port}"))
         .await
-        .map_err(|error| broken(&error))?;
+        .map_err(|error| broken(action, false, &error))
+}
+
+async fn exchange(
+    action: &WebhookAction,
+    request: Request<Full<Bytes>>,
+    stream: TcpStream,
+) -> Result<StatusCode, WebhookError> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| broken(&error))?;
+        .map_err(|error| broken(action, true, &error))?;
     let answer = async {
         let response = sender
             .send_request(request)
             .await
-            .map_err(|error| broken(&error))?;
+            .map_err(|error| broken(action, true, &error))?;
         let status = response.status();
         // Awaited so that the endpoint is not cut off; the status alone counts.
         let _ = Limited::new(response.into_body(), MAX_ANSWER)

@@ -110,7 +110,7 @@ pub(super) fn start(
             watch(app, writer, upstream, target);
         }
     }
-    start_mounts(app, source, &names, writer);
+    start_mounts(app, source, &names, writer, &mut wanted);
     start_dir(app, source, &names, writer, &mut wanted);
     let reader = app.reader.clone();
     app.tasks.spawn(task("readiness", async move {
@@ -182,11 +182,23 @@ fn watch(
         .spawn(task("watch", async move { match watch.run().await {} }));
 }
 
-fn start_mounts(app: &mut App, source: &config::Source, names: &Names, writer: &store::Writer) {
+fn start_mounts(
+    app: &mut App,
+    source: &config::Source,
+    names: &Names,
+    writer: &store::Writer,
+    wanted: &mut Vec<(Wanted, crate::readiness::Pending)>,
+) {
     for mount in &source.mounts {
         let reference = names.object(ObjectKind::ConfigMap, &mount.object);
         let mut spec = ScopeSpec::declared(Selects::Named(reference.clone()));
         spec.name = format!("mount {} of {reference}", mount.path.display()).into();
+        let pending = app.readiness.pending(Arc::clone(&spec.name));
+        let object = Wanted::Object {
+            reference: reference.clone(),
+            optional: false,
+        };
+        wanted.push((object, pending));
         let scope = writer.scope(spec);
         let reading = mount::run(reference, mount.path.clone(), scope, app.stop.clone());
         app.tasks.spawn(task("mount", reading));

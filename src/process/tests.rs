@@ -132,6 +132,20 @@ fn a_signal_that_would_end_the_app_is_not_sent() {
 }
 
 #[test]
+fn a_failure_names_those_that_had_the_signal_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let name = unique("both");
+    let told = app(dir.path(), &name, "trap : HUP");
+    let deaf = app(dir.path(), &name, ":");
+    let error = signal(&action(named(&name), Signal::HUP, "HUP"), Instant::now()).unwrap_err();
+    let SignalError::Partly { sent, error } = error else {
+        panic!("{error}")
+    };
+    assert_eq!((sent.len(), sent[0].pid), (1, told.pid()));
+    assert!(error.to_string().contains(&format!("PID {}", deaf.pid())));
+}
+
+#[test]
 fn a_process_that_started_after_the_content_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let app = app(dir.path(), &unique("fresh"), "trap : HUP");

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::journal;
-use super::ledger::{Ledger, Pending};
+use super::ledger::{Ledger, Pending, Reached};
 use super::mount::{self, Expected};
 use super::schedule::Schedule;
 use super::seen::Seen;
@@ -26,8 +26,9 @@ const ATTEMPTS: u32 = 5;
 /// The wait before the second attempt; it doubles with each further one.
 const BACKOFF: Duration = Duration::from_secs(1);
 
-/// Makes one attempt and reports on it; whether it succeeded.
-pub(super) type Act = Box<dyn Fn(Arc<Rule>, Arc<Change>, Attempt) -> Running<bool> + Send + Sync>;
+/// Makes one attempt and reports on it.
+pub(super) type Act =
+    Box<dyn Fn(Arc<Rule>, Arc<Change>, Attempt) -> Running<Reached> + Send + Sync>;
 type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Rules whose first attempts follow one another.
 type Line = VecDeque<(usize, Pending)>;
@@ -83,7 +84,7 @@ pub(super) enum Event {
         rule: usize,
         attempt: Attempt,
         pending: Pending,
-        succeeded: bool,
+        reached: Reached,
         line: Option<Line>,
     },
 }
@@ -123,7 +124,8 @@ impl Reactor {
         let observed = self.seen.observe(snapshot);
         let now = Instant::now();
         for lane in &mut self.rules {
-            if lane.ledger.observe(&observed, &self.seen) {
+            let busy = matches!(lane.phase, Phase::Busy);
+            if lane.ledger.observe(&observed, &self.seen, busy) {
                 lane.schedule.touch(now);
                 lane.supersede();
             }
@@ -194,10 +196,10 @@ impl Reactor {
                 rule,
                 attempt,
                 pending,
-                succeeded,
+                reached,
                 line,
             } => {
-                self.rules[rule].attempted(attempt, pending, succeeded);
+                self.rules[rule].attempted(attempt, pending, reached);
                 if let Some(line) = line {
                     self.in_line = false;
                     self.next_in(line);
@@ -228,7 +230,7 @@ impl Reactor {
                 rule: index,
                 attempt,
                 pending,
-                succeeded: running.await,
+                reached: running.await,
                 line,
             }
         }));
@@ -321,10 +323,10 @@ impl Lane {
         })
     }
 
-    fn attempted(&mut self, attempt: Attempt, pending: Pending, succeeded: bool) {
+    fn attempted(&mut self, attempt: Attempt, pending: Pending, reached: Reached) {
         self.phase = Phase::Idle;
-        if succeeded {
-            self.ledger.told(&pending);
+        self.ledger.attempted(&pending, reached);
+        if reached == Reached::Yes {
             return;
         }
         // A newer change is settling: it begins anew, with all that was not told.

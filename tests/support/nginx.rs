@@ -135,14 +135,10 @@ impl Nginx {
 impl Drop for Nginx {
     fn drop(&mut self) {
         if let Some(master) = &mut self.master {
-            for worker in
-                std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", master.id()))
-                    .unwrap_or_default()
-                    .split_whitespace()
-            {
-                let _ = Command::new("kill").args(["-9", worker]).status();
-            }
-            let _ = master.kill();
+            // Its fast shutdown takes the workers with it. Killed, it would leave them behind, and
+            // whoever reads the tests' output would wait for them for ever.
+            let pid = rustix::process::Pid::from_child(master);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             let _ = master.wait();
         }
     }

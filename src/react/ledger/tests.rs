@@ -12,6 +12,8 @@ struct World {
     ledger: Ledger,
     /// What was left to tell when this was last followed.
     left: Option<Vec<(ObjectRef, KeyChanges)>>,
+    /// Whether an attempt is under way.
+    busy: bool,
 }
 
 fn reference(name: &str) -> ObjectRef {
@@ -74,13 +76,14 @@ impl World {
             seen: Seen::default(),
             ledger: Ledger::new(when, &"default".into()),
             left: None,
+            busy: false,
         }
     }
 
     /// Follows the newest snapshot: what the journal gets.
     fn follow(&mut self) -> Vec<String> {
         let observed = self.seen.observe(&self.reader.snapshot());
-        let touched = self.ledger.observe(&observed, &self.seen);
+        let touched = self.ledger.observe(&observed, &self.seen, self.busy);
         let left = self.ledger.left(&self.seen);
         let more = left.is_some() && left != self.left;
         assert!(
@@ -99,13 +102,23 @@ impl World {
         let Some(pending) = self.ledger.pending(&self.seen) else {
             return Vec::new();
         };
-        self.ledger.told(&pending);
+        self.ledger.attempted(&pending, Reached::Yes);
         self.left = None;
         assert!(self.ledger.pending(&self.seen).is_none(), "it was told");
         let objects = pending.change.objects.iter();
         objects
             .map(|o| format!("{} {}", o.reference.name, show(&o.keys)))
             .collect()
+    }
+}
+
+impl World {
+    /// Follows, and tries to tell the rule.
+    fn tried(&mut self, reached: Reached) {
+        self.follow();
+        let pending = self.ledger.pending(&self.seen).unwrap();
+        self.ledger.attempted(&pending, reached);
+        self.left = None;
     }
 }
 
@@ -358,4 +371,74 @@ fn a_state_undone_leaves_nothing_and_several_merge() {
     );
     assert_eq!(pending_since, content.since());
     assert_eq!(world.told(), ["a ~k -l"]);
+}
+
+#[test]
+fn what_a_failed_attempt_may_have_shown_is_taken_back_key_by_key() {
+    for reached in [Reached::Perhaps, Reached::No] {
+        let mut world = World::new(&when(Some("a"), &["[a-m]*"]));
+        let a = world.writer.scope(named("a"));
+        let first = [("changed", "1"), ("gone", "1"), ("other", "1")];
+        list(&a, &[raw("a", 1, &first)]);
+        world.follow();
+        put(
+            &a,
+            "a",
+            2,
+            &[("changed", "2"), ("added", "1"), ("other", "2")],
+        );
+        world.tried(reached);
+        // A second attempt tells of another change; what the first may have shown is not forgotten.
+        put(&a, "a", 3, &[("changed", "1"), ("gone", "2")]);
+        world.tried(reached);
+        put(&a, "a", 4, &first);
+        let expected: &[&str] = match reached {
+            Reached::Perhaps => &["a ~changed ~gone -added"],
+            _ => &[],
+        };
+        assert_eq!(world.told(), expected);
+        assert_eq!(world.told(), NOTHING, "once is enough");
+    }
+}
+
+#[test]
+fn a_member_that_a_failed_attempt_may_have_shown_is_taken_back() {
+    let mut world = World::new(&when(None, &[]));
+    let web = world.writer.scope(selector("app=web"));
+    list(&web, &[raw("kept", 1, &[("k", "1")])]);
+    world.follow();
+    put(&web, "new", 1, &[("k", "1")]);
+    world.tried(Reached::Perhaps);
+    web.remove(&reference("new"), "u", "2");
+    assert_eq!(world.told(), ["new -k"]);
+    web.remove(&reference("kept"), "u", "3");
+    world.tried(Reached::Perhaps);
+    put(&web, "kept", 4, &[("k", "1")]);
+    assert_eq!(world.told(), ["kept +k"]);
+}
+
+#[test]
+fn what_came_during_an_attempt_is_taken_back_if_it_reached_the_app() {
+    for (reached, expected) in [
+        (Reached::Yes, "a ~k"),
+        (Reached::Perhaps, "a +l ~k"),
+        (Reached::No, "a +l"),
+    ] {
+        let mut world = World::new(&when(None, &[]));
+        let a = world.writer.scope(named("a"));
+        list(&a, &[raw("a", 1, &[("k", "1")])]);
+        world.follow();
+        put(&a, "a", 2, &[("k", "1"), ("l", "1")]);
+        world.follow();
+        let pending = world.ledger.pending(&world.seen).unwrap();
+        world.busy = true;
+        put(&a, "a", 3, &[("k", "2"), ("l", "1")]);
+        world.follow();
+        put(&a, "a", 4, &[("k", "1"), ("l", "1")]);
+        world.follow();
+        world.busy = false;
+        world.ledger.attempted(&pending, reached);
+        world.left = world.ledger.left(&world.seen);
+        assert_eq!(world.told(), [expected]);
+    }
 }
