@@ -1,7 +1,7 @@
 //! attache's own endpoints: what it knows, over HTTP. It reads snapshots and demands objects; it
 //! knows neither watches nor who writes.
 //!
-//! Reading order: [`kv`] (objects and their keys), [`health`] (live, ready, metrics), [`status`]
+//! Reading order: [`kv`] (objects and their keys), `health` (live, ready, metrics), `status`
 //! (all of it for a person), [`problem`] (every error).
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Who answers: the Host filter first, then attache's own endpoints. What is left over will be
 //! the API server's.
 //!
-//! Reading order: [`host`] (who may ask at all), [`Router`] (where a request goes), then how it
+//! Reading order: `host` (who may ask at all), [`Router`] (where a request goes), then how it
 //! is counted.
 
 use std::sync::Arc;

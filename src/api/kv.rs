@@ -9,7 +9,7 @@ use http_body_util::Full;
 use super::problem::{problem, unavailable};
 use super::{Answer, Api, NOSNIFF};
 use crate::store::demand::{Demander, Unmet};
-use crate::store::{ETag, Kind, Lookup, Object, Scope};
+use crate::store::{ETag, Kind, Lookup, Object, Scope, Selects};
 
 mod precondition;
 pub mod target;
@@ -93,8 +93,14 @@ impl Api {
             }
             Lookup::Missing(scope) => {
                 scope.touch();
-                let detail =
-                    format!("{target} does not exist: create it, and it is served at once");
+                let detail = match (&scope.spec().selects, target.kind) {
+                    // A directory does not say which of its Secrets were passed over.
+                    (Selects::Directory(_), Kind::Secret) => format!(
+                        "{target} is not served: create it, and name it with --secret {}/{}",
+                        target.namespace, target.name
+                    ),
+                    _ => format!("{target} does not exist: create it, and it is served at once"),
+                };
                 Some(problem(StatusCode::NOT_FOUND, detail))
             }
             Lookup::Pending(scope) => Some(pending(target, scope)),

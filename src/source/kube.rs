@@ -1,6 +1,6 @@
 //! Lists and watches one scope of ConfigMaps or Secrets, for as long as attache runs.
 //!
-//! [`machine`] decides (pure), [`wire`] decodes, [`transport`] talks HTTP; this file is the loop
+//! [`machine`] decides (pure), `wire` decodes, `transport` talks HTTP; this file is the loop
 //! between them.
 
 pub mod machine;
