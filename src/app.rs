@@ -22,7 +22,7 @@ use crate::shutdown::{self, Shutdown, Trigger};
 use crate::status::Board;
 use crate::store::demand::Demander;
 use crate::store::{self, Reader};
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, pod_namespace};
 use crate::{api, process, react};
 
 pub use commands::{config_from, get, healthcheck, install, run};
@@ -88,11 +88,10 @@ impl App {
         refuse_host_pid(&config)?;
         raise_open_files();
         let upstream = sources::upstream(&config.source).await?;
-        let namespace: Arc<str> = match (&config.source.namespace, &upstream) {
-            (Some(namespace), _) => namespace.as_str().into(),
-            (None, Some(upstream)) => upstream.default_namespace().into(),
-            (None, None) => DEFAULT_NAMESPACE.into(),
-        };
+        let context = || upstream.as_ref().map(Upstream::default_namespace);
+        let named = config.source.namespace.clone();
+        let namespace = named.or_else(pod_namespace).or_else(context);
+        let namespace: Arc<str> = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).into();
         let (main, admin, bound) = bind(&config.serve).await?;
         let (writer, reader) = store::new(config.source.max_bytes);
         let (stopping, stop) = shutdown::channel();
@@ -152,20 +151,29 @@ impl App {
         }
         tokio::select! {
             () = stop => {}
-            Some(ended) = self.tasks.join_next() => return Err(early(ended).into()),
-            Some(ended) = serving.join_next() => {
-                return Err(early(ended.map(|()| "main listener")).into());
-            }
+            error = self.ends(&mut serving) => return Err(error.into()),
         }
         info!(delay = ?self.serve.shutdown_delay, "stopping: not ready any more");
         self.readiness.stopping();
-        tokio::time::sleep(self.serve.shutdown_delay).await;
+        let delay = self.serve.shutdown_delay;
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            error = self.ends(&mut serving) => return Err(error.into()),
+        }
         draining.stop();
         serving.join_all().await;
         self.stopping.stop();
         self.tasks.shutdown().await;
         info!("stopped");
         Ok(())
+    }
+
+    /// Waits for a task that should not end to do so.
+    async fn ends(&mut self, serving: &mut JoinSet<()>) -> anyhow::Error {
+        tokio::select! {
+            Some(ended) = self.tasks.join_next() => early(ended),
+            Some(ended) = serving.join_next() => early(ended.map(|()| "main listener")),
+        }
     }
 
     fn routers(&self) -> Result<(Router, Router), matchit::InsertError> {

@@ -102,6 +102,7 @@ pub async fn serve<H: Handler>(
         meters,
         shutdown,
         connections: JoinSet::new(),
+        full: false,
     };
     server.accept(&listeners).await;
     server.drain(listeners).await;
@@ -113,6 +114,8 @@ struct Server<H> {
     meters: Meters,
     shutdown: Shutdown,
     connections: JoinSet<()>,
+    /// Whether it was said that there is no room.
+    full: bool,
 }
 
 // === impl Server ===
@@ -187,7 +190,7 @@ impl<H: Handler> Server<H> {
         let (handler, stop) = (Arc::clone(&self.handler), self.shutdown.clone());
         self.connections
             .spawn(connection::run(stream, handler, self.limits, stop));
-        if !self.has_room() {
+        if !self.has_room() && !std::mem::replace(&mut self.full, true) {
             tracing::warn!(
                 connections = self.limits.max_connections,
                 "as many connections are open as --max-connections allows; further ones wait"
@@ -195,8 +198,10 @@ impl<H: Handler> Server<H> {
         }
     }
 
-    fn ended(&self, ended: Result<(), JoinError>) {
+    fn ended(&mut self, ended: Result<(), JoinError>) {
         self.meters.open.dec();
+        // A tenth free again is an end of it; one more is the next client's.
+        self.full &= self.connections.len() > self.limits.max_connections / 10 * 9;
         if let Err(error) = ended
             && error.is_panic()
         {

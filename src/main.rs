@@ -36,8 +36,15 @@ fn start(job: Job) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
+    let code = perform(&runtime, job);
+    // What may still block (an exec plugin, a name server) is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+fn perform(runtime: &tokio::runtime::Runtime, job: Job) -> ExitCode {
     let failed = match job {
-        Job::Run(config) => return run(&runtime, *config),
+        Job::Run(config) => return run(runtime, *config),
         Job::Completions(shell) => return print(&cli::completions(shell)),
         Job::Get(get) => runtime
             .block_on(app::get(&get, &mut io::stdout().lock()))

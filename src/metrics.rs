@@ -58,8 +58,6 @@ pub struct Metrics {
     pub http_request_duration: Family<Route, Histogram, fn() -> Histogram>,
     /// Connections open on the main listener.
     pub http_connections: Gauge,
-    /// Requests refused before a route saw them (Host filter, malformed).
-    pub http_rejected: Counter,
     /// Connections that could not be accepted.
     pub http_accept_errors: Counter,
     /// 1 while a scope is in contact with its source.
@@ -109,7 +107,6 @@ impl Metrics {
             http_requests: Family::default(),
             http_request_duration: Family::new_with_constructor(request_histogram),
             http_connections: Gauge::default(),
-            http_rejected: Counter::default(),
             http_accept_errors: Counter::default(),
             scope_live: Family::default(),
             scope_age: Family::default(),
@@ -147,11 +144,6 @@ impl Metrics {
             "http_connections",
             "Connections open",
             self.http_connections.clone(),
-        );
-        r.register(
-            "http_rejected",
-            "Requests no route saw",
-            self.http_rejected.clone(),
         );
         r.register(
             "http_accept_errors",

@@ -133,7 +133,7 @@ impl Router {
     async fn answer(&self, request: &Parts) -> Answer {
         let started = Instant::now();
         if let Err(refusal) = self.admit(request) {
-            self.meter.rejected();
+            self.meter.refused(refusal.status);
             return problem(refusal.status, refusal.detail);
         }
         let (route, answer) = self.dispatch(request).await;

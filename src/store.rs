@@ -3,10 +3,11 @@
 //! Sources write through a [`ScopeWriter`] each; everybody else holds a [`Reader`]. The store
 //! knows neither where data comes from nor who reads it.
 //!
-//! Reading order: [`object`] (a ConfigMap's content and its ETags), [`scope`] (one watch, one
+//! Reading order: [`object`] and [`content`] (a ConfigMap, its values and their ETags), [`scope`] (one watch, one
 //! directory, one mount), [`snapshot`] (their union), [`writer`] (how it changes), [`diff`]
 //! (what changed), [`demand`] (how a reader asks for what nobody watches).
 
+pub mod content;
 pub mod demand;
 pub mod diff;
 pub mod object;
@@ -14,7 +15,8 @@ pub mod scope;
 pub mod snapshot;
 pub mod writer;
 
-pub use object::{Content, ETag, Kind, Object, ObjectRef, RawObject, Value};
+pub use content::{Content, ETag, Value};
+pub use object::{Kind, Object, ObjectRef, RawObject};
 pub use scope::{Contact, Scope, ScopeSpec, Selects};
 pub use snapshot::{Lookup, Snapshot};
 pub use writer::{Reader, ScopeWriter, Writer, new};

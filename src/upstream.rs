@@ -13,7 +13,7 @@ use std::time::Instant;
 use kube::Client;
 
 pub use connection::Heard;
-pub use credentials::{CredentialsError, Settings};
+pub use credentials::{CredentialsError, Settings, pod_namespace};
 
 /// Watches that share one connection. API servers since 1.29 allow 100 concurrent streams.
 pub const WATCHES_PER_CONNECTION: usize = 64;
@@ -93,7 +93,7 @@ impl Upstream {
         })
     }
 
-    /// The pod's own namespace, else the context's, else `default`.
+    /// The context's namespace, or the service account's; else `default`.
     #[must_use]
     pub fn default_namespace(&self) -> String {
         self.lock().config.default_namespace.clone()

@@ -336,3 +336,89 @@ async fn an_object_over_the_bound_is_refused_and_found_when_it_shrinks() {
     stream.modified(web("11", "small"));
     sidecar.serves("/kv/default/web/GREETING", "small").await;
 }
+
+#[tokio::test]
+async fn a_read_during_the_fetch_of_another_joins_it() {
+    let mut fake = FakeApiServer::start().await;
+    let kubeconfig = fake.kubeconfig();
+    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig)]).await;
+    let read = || {
+        let url = sidecar.url("/kv/default/web/GREETING");
+        tokio::spawn(async move { support::http::get(&url, &[]).await.unwrap() })
+    };
+    let first = read();
+    let list = fake.next_list(PATH).await;
+    let second = read();
+    // The second has been asked once a third request on its heels was answered.
+    assert_eq!(sidecar.text("/-/live").await.0, 200);
+    list.list("10", &[web("10", "one")], None);
+    for read in [first, second] {
+        let answer = read.await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.body()[..]),
+            (200, &b"one"[..])
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_throttled_fetch_is_not_repeated_before_its_time() {
+    let mut fake = FakeApiServer::start().await;
+    let kubeconfig = fake.kubeconfig();
+    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig)]).await;
+    let get = || sidecar.get("/kv/default/web", &[]);
+    let (first, ()) = tokio::join!(get(), async {
+        fake.next_list(PATH).await.too_many_requests(20);
+    });
+    for answer in [first, get().await, get().await] {
+        assert_eq!(answer.status(), 503);
+        assert_eq!(answer.headers()["retry-after"], "20");
+    }
+    assert_eq!(fake.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_selector_may_hold_is_not_missing_before_its_first_list() {
+    let mut fake = FakeApiServer::start().await;
+    let kubeconfig = fake.kubeconfig();
+    let flags = [
+        "--kubeconfig",
+        path(&kubeconfig),
+        "--configmap-selector",
+        "app=web",
+        "--secret-selector",
+        "app=db",
+        "--no-on-demand",
+    ];
+    let sidecar = Sidecar::start(&flags).await;
+    for name in ["web", "secret:db"] {
+        let answer = sidecar.get(&format!("/kv/default/{name}"), &[]).await;
+        assert_eq!(answer.status(), 503, "{name}");
+        assert!(answer.headers().contains_key("retry-after"));
+    }
+    assert_eq!(sidecar.text("/kv/elsewhere/web").await.0, 404);
+    fake.next_list(PATH).await.list("10", &[], None);
+    eventually("known to be missing", LIMIT, async || {
+        sidecar.text("/kv/default/web").await.0 == 404
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_age_grows_through_a_watch_that_is_accepted_and_then_expired() {
+    let mut fake = FakeApiServer::start().await;
+    let (sidecar, stream) = synced(&mut fake).await;
+    stream.reset();
+    let age = async || sidecar.age("/kv/default/web").await;
+    eventually("an Age of 2 s", LIMIT, async || age().await >= Some(2)).await;
+    // Nobody has answered the next watch so far. Now it is accepted, and refused in the stream.
+    fake.next_watch(PATH).await.watch().gone("10");
+    let relist = fake.next_list(PATH).await;
+    assert!(age().await >= Some(2), "{:?}", age().await);
+    relist.too_many_requests(1);
+    let relist = fake.next_list(PATH).await;
+    assert!(age().await >= Some(3), "{:?}", age().await);
+    relist.list("40", &[web("35", "fresh")], None);
+    sidecar.serves("/kv/default/web/GREETING", "fresh").await;
+    assert_eq!(age().await, None);
+}

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use super::problem::{problem, unavailable};
 use super::{Answer, Api, NOSNIFF};
 use crate::store::demand::{Demander, Unmet};
-use crate::store::{ETag, Kind, Lookup, Object, Scope, Selects};
+use crate::store::{ETag, Kind, Lookup, Object, Scope, ScopeSpec, Selects};
 
 mod precondition;
 pub mod target;
@@ -48,13 +48,18 @@ impl Api {
             return answer;
         }
         match &self.demander {
-            // A Secret is never served unless it is named.
-            Some(demander) if target.kind == Kind::ConfigMap => {
+            Some(demander) if self.fetches(target) => {
                 // Boxed: it is rare, and an idle connection pays for the largest future.
                 Box::pin(self.fetched(demander, target, headers)).await
             }
             _ => unwatched(target),
         }
+    }
+
+    /// Whether an object that nobody watches is fetched. A Secret is never served unless it is
+    /// named.
+    fn fetches(&self, target: &Target<'_>) -> bool {
+        self.demander.is_some() && target.kind == Kind::ConfigMap
     }
 
     async fn fetched(
@@ -102,6 +107,21 @@ impl Api {
                     _ => format!("{target} does not exist: create it, and it is served at once"),
                 };
                 Some(problem(StatusCode::NOT_FOUND, detail))
+            }
+            // Another reader's fetch is joined, and what a selector may not hold is fetched.
+            Lookup::Pending(scope)
+                if matches!(origin, Origin::Hit)
+                    && self.fetches(target)
+                    && !matches!(
+                        scope.spec(),
+                        ScopeSpec {
+                            on_demand: false,
+                            selects: Selects::Named(_) | Selects::Directory(_),
+                            ..
+                        }
+                    ) =>
+            {
+                None
             }
             Lookup::Pending(scope) => Some(pending(target, scope)),
             Lookup::Refused(reason) => {
@@ -227,8 +247,8 @@ fn unmet(target: &Target<'_>, unmet: &Unmet) -> Answer {
                 target.namespace, target.name
             ),
         ),
-        Unmet::Unavailable(message) => unavailable(
-            SOON,
+        Unmet::Unavailable { message, after } => unavailable(
+            u16::try_from(after.as_secs()).unwrap_or(LATER).max(SOON),
             format!(
                 "{target} is not held, and the API server is out of reach: {message}; try again"
             ),

@@ -43,7 +43,8 @@ pub(super) async fn upstream(source: &config::Source) -> Result<Option<Upstream>
     };
     match Upstream::new(settings).await {
         Ok(upstream) => Ok(Some(upstream)),
-        Err(CredentialsError::None(_)) if !required => {
+        // The kubelet names the API server also to pods without a service account token.
+        Err(CredentialsError::None(_) | CredentialsError::InCluster(_)) if !required => {
             warn!("no API server is configured: only the mounted ConfigMaps are served");
             Ok(None)
         }
@@ -176,6 +177,7 @@ fn watch(
         writer.scope(spec),
         upstream.lease(),
         app.metrics.clone(),
+        Arc::clone(&label),
         &label,
     );
     app.tasks
@@ -218,18 +220,21 @@ fn start_dir(
         Wanted::Scope(selects.clone()),
         app.readiness.pending(selects.to_string()),
     ));
-    let secrets: BTreeSet<ObjectRef> = source
+    let named: BTreeSet<ObjectRef> = source
         .objects
         .iter()
-        .filter(|object| object.kind == ObjectKind::Secret)
         .map(|object| names.object(object.kind, &object.object))
         .collect();
+    let mut secrets = named.clone();
+    secrets.retain(|reference| reference.kind == Kind::Secret);
     let options = dir::Options {
         path: path.clone(),
         namespace: Arc::clone(&app.namespace),
         secrets,
     };
-    let scope = writer.scope(ScopeSpec::declared(selects));
+    let mut spec = ScopeSpec::declared(selects);
+    spec.named = Arc::new(named);
+    let scope = writer.scope(spec);
     let reading = dir::run(options, scope, app.board.clone(), app.stop.clone());
     app.tasks.spawn(task("directory", reading));
 }

@@ -34,6 +34,8 @@ pub(super) async fn run<H: Handler>(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_read_timeout)
+            // A client may close its sending half and wait for the answer.
+            .half_close(true)
             .max_buf_size(MAX_BUFFER)
             // Not `pipeline_flush`: while input is unread it withholds answers, and where that
             // input is never read (a malformed head, a second request during the drain) loses them.

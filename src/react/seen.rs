@@ -191,7 +191,7 @@ fn missed(
     }
     let mut named = scopes
         .clone()
-        .filter(|scope| matches!(&scope.spec().selects, Selects::Named(r) if r == reference))
+        .filter(|scope| scope.spec().names(reference))
         .peekable();
     let is_named = named.peek().is_some();
     // A scope not read yet may have it.

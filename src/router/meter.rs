@@ -13,7 +13,6 @@ use crate::metrics::{self, Metrics};
 /// The router's slice of the metrics.
 pub(super) struct Meter {
     requests: Family<metrics::Request, Counter>,
-    rejected: Counter,
     routes: [RouteMeter; Route::ALL.len()],
 }
 
@@ -39,7 +38,6 @@ impl Meter {
         };
         Self {
             requests: metrics.http_requests.clone(),
-            rejected: metrics.http_rejected.clone(),
             routes: Route::ALL.map(|route| RouteMeter {
                 ok: counter(route, StatusCode::OK),
                 not_modified: counter(route, StatusCode::NOT_MODIFIED),
@@ -48,9 +46,13 @@ impl Meter {
         }
     }
 
-    /// A request that no route saw.
-    pub(super) fn rejected(&self) {
-        self.rejected.inc();
+    /// A request that no route saw: a foreign host, a head that is too large.
+    pub(super) fn refused(&self, status: StatusCode) {
+        let series = metrics::Request {
+            route: "refused",
+            status: status.as_u16(),
+        };
+        self.requests.get_or_create(&series).inc();
     }
 
     pub(super) fn answered(&self, route: Route, status: StatusCode, started: Instant) {

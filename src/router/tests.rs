@@ -127,7 +127,7 @@ fn requests_are_counted_by_pattern_and_refused_ones_apart() {
     for line in [
         "attache_http_requests_total{route=\"/kv/{namespace}/{name}/{key}\",status=\"200\"} 1",
         "attache_http_requests_total{route=\"/kv/{namespace}/{name}/{key}\",status=\"404\"} 1",
-        "attache_http_rejected_total 1",
+        "attache_http_requests_total{route=\"refused\",status=\"403\"} 1",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} not in\n{text}");
     }

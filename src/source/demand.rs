@@ -24,8 +24,14 @@ pub const MOST: usize = 256;
 /// How long an object is kept after its last read.
 pub const IDLE: Duration = Duration::from_secs(600);
 
-/// How long the API server's "no" is remembered.
+/// How long the API server's "no", or its failure, is remembered.
 const REMEMBERED: Duration = Duration::from_secs(1);
+
+/// How long a Retry-After is remembered at most.
+const LONGEST_REMEMBERED: Duration = Duration::from_secs(30);
+
+/// How many are remembered: a client may ask for any number of names.
+const MOST_REMEMBERED: usize = 4 * MOST;
 
 /// How often reads are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -38,6 +44,7 @@ pub struct OnDemand {
     metrics: Metrics,
     held: HashMap<ObjectRef, Held>,
     names: HashMap<Id, ObjectRef>,
+    /// Until when which answer holds.
     refused: HashMap<ObjectRef, (Instant, Unmet)>,
     tasks: JoinSet<Result<(), Unmet>>,
     synced: (mpsc::Sender<ObjectRef>, mpsc::Receiver<ObjectRef>),
@@ -73,17 +80,20 @@ impl OnDemand {
         let mut sweep = interval(SWEEP);
         loop {
             tokio::select! {
+                // Whoever asks is answered with what is known by then: an object that has just
+                // expired is fetched again.
+                biased;
                 () = shutdown.requested() => return,
+                Some(ended) = self.tasks.join_next_with_id() => match ended {
+                    Ok((id, result)) => self.ended(id, result),
+                    Err(error) => self.ended(error.id(), Err(failed(&Failure::Other("the watch failed".into())))),
+                },
+                Some(reference) = self.synced.1.recv() => self.answer(&reference, &Ok(())),
                 demand = demands.recv() => match demand {
                     Some(demand) => self.demanded(demand),
                     None => return,
                 },
-                Some(reference) = self.synced.1.recv() => self.answer(&reference, &Ok(())),
-                Some(ended) = self.tasks.join_next_with_id() => match ended {
-                    Ok((id, result)) => self.ended(id, result),
-                    Err(error) => self.ended(error.id(), Err(Unmet::Unavailable("the watch failed".into()))),
-                },
-                _ = sweep.tick() => self.refused.retain(|_, (at, _)| at.elapsed() < REMEMBERED),
+                _ = sweep.tick() => self.forget(),
             }
         }
     }
@@ -91,8 +101,8 @@ impl OnDemand {
     fn demanded(&mut self, demand: Demand) {
         let Demand { reference, reply } = demand;
         // A reader that has gone needs no answer; the same holds wherever a reply is sent.
-        if let Some((at, unmet)) = self.refused.get(&reference)
-            && at.elapsed() < REMEMBERED
+        if let Some((until, unmet)) = self.refused.get(&reference)
+            && Instant::now() < *until
         {
             let _ = reply.send(Err(unmet.clone()));
             return;
@@ -101,6 +111,7 @@ impl OnDemand {
             if held.synced {
                 let _ = reply.send(Ok(()));
             } else {
+                held.waiting.retain(|waiting| !waiting.is_closed());
                 held.waiting.push(reply);
             }
             return;
@@ -121,6 +132,7 @@ impl OnDemand {
             scope,
             self.upstream.lease(),
             self.metrics.clone(),
+            reference.to_string().into(),
             metrics::ON_DEMAND,
         );
         let task = self.tasks.spawn(hold(
@@ -137,6 +149,26 @@ impl OnDemand {
                 synced: false,
             },
         );
+    }
+
+    fn remember(&mut self, reference: &ObjectRef, unmet: &Unmet) {
+        if self.refused.len() >= MOST_REMEMBERED {
+            self.forget();
+        }
+        if self.refused.len() < MOST_REMEMBERED {
+            let lasting = match unmet {
+                Unmet::Unavailable { after, .. } => REMEMBERED.max(*after),
+                _ => REMEMBERED,
+            };
+            let until = Instant::now() + lasting;
+            self.refused
+                .insert(reference.clone(), (until, unmet.clone()));
+        }
+    }
+
+    fn forget(&mut self) {
+        let now = Instant::now();
+        self.refused.retain(|_, (until, _)| now < *until);
     }
 
     fn answer(&mut self, reference: &ObjectRef, result: &Result<(), Unmet>) {
@@ -156,14 +188,27 @@ impl OnDemand {
             Ok(()) => info!(object = %reference, "not read any more: no longer watched"),
             Err(unmet) => {
                 debug!(object = %reference, reason = %unmet, "not watched");
-                if !matches!(unmet, Unmet::Unavailable(_)) {
-                    self.refused
-                        .insert(reference.clone(), (Instant::now(), unmet.clone()));
-                }
+                self.remember(&reference, unmet);
             }
         }
         self.answer(&reference, &result);
         self.held.remove(&reference);
+    }
+}
+
+fn failed(failure: &Failure) -> Unmet {
+    match failure {
+        Failure::Forbidden(message) => Unmet::Forbidden(message.clone()),
+        Failure::Throttled { after, message } => Unmet::Unavailable {
+            message: message.clone(),
+            after: (*after).min(LONGEST_REMEMBERED),
+        },
+        Failure::Expired(message) | Failure::Undecodable(message) | Failure::Other(message) => {
+            Unmet::Unavailable {
+                message: message.clone(),
+                after: REMEMBERED,
+            }
+        }
     }
 }
 
@@ -174,10 +219,10 @@ async fn hold(
     reader: Reader,
     synced: mpsc::Sender<ObjectRef>,
 ) -> Result<(), Unmet> {
-    watch.first_sync().await.map_err(|failure| match failure {
-        Failure::Forbidden(message) => Unmet::Forbidden(message),
-        other => Unmet::Unavailable(other.message().to_owned()),
-    })?;
+    watch
+        .first_sync()
+        .await
+        .map_err(|failure| failed(&failure))?;
     let held = |reader: &Reader| {
         let snapshot = reader.snapshot();
         snapshot.get(&reference).is_some()

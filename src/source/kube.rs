@@ -8,18 +8,22 @@ mod transport;
 mod wire;
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use crate::metrics::{self, Metrics};
 use crate::store::writer::Reads;
-use crate::store::{Kind, ScopeWriter};
+use crate::store::{Kind, Object, ObjectRef, RawObject, ScopeWriter};
 use crate::upstream::Lease;
 
 use machine::{Effect, Failure, Input, Machine, Step};
 use transport::{Events, Failed};
+
+/// How long a watch must be silent to count as accepted.
+const SILENT: Duration = Duration::from_millis(300);
 
 /// What to list and watch.
 #[derive(Debug, Clone)]
@@ -50,20 +54,34 @@ pub struct Watch {
     machine: Machine,
     metrics: Metrics,
     label: metrics::Scope,
-    failing: bool,
+    /// The scope's name in logs.
+    name: Arc<str>,
+    /// The last failure that was logged; `None` while in contact.
+    failing: Option<String>,
+    /// What goes wrong is the caller's to tell.
+    quiet: bool,
+    listed: Listed,
     opened: bool,
+}
+
+/// What the pages of a list under way held.
+#[derive(Default)]
+struct Listed {
+    bytes: usize,
+    refused: Vec<(ObjectRef, usize)>,
 }
 
 // === impl Watch ===
 
 impl Watch {
-    /// Makes the watch; [`Watch::run`] starts it. `label` is the scope's name in metrics and logs.
+    /// Makes the watch; [`Watch::run`] starts it. `name` is the scope's in logs, `label` in metrics.
     #[must_use]
     pub fn new(
         target: Target,
         scope: ScopeWriter,
         lease: Lease,
         metrics: Metrics,
+        name: Arc<str>,
         label: &str,
     ) -> Self {
         Self {
@@ -75,7 +93,10 @@ impl Watch {
             label: metrics::Scope {
                 scope: label.to_owned(),
             },
-            failing: false,
+            name,
+            failing: None,
+            quiet: false,
+            listed: Listed::default(),
             opened: false,
         }
     }
@@ -86,7 +107,6 @@ impl Watch {
         self.scope.reads()
     }
 
-    /// Lists and watches until dropped.
     /// Lists and watches until dropped.
     pub async fn run(&mut self) -> Infallible {
         loop {
@@ -99,15 +119,14 @@ impl Watch {
     /// # Errors
     /// The failure; [`Watch::run`] goes on from there.
     pub async fn first_sync(&mut self) -> Result<(), Failure> {
-        loop {
-            match self.machine.next() {
-                Step::Watch { .. } => return Ok(()),
-                Step::List { .. } | Step::Wait(_) => {}
-            }
+        self.quiet = true;
+        while !matches!(self.machine.next(), Step::Watch { .. }) {
             if let Some(failure) = self.step().await {
                 return Err(failure);
             }
         }
+        self.quiet = false;
+        Ok(())
     }
 
     /// One step: a wait, a page, or a whole watch. Returns what went wrong in it.
@@ -126,11 +145,10 @@ impl Watch {
     async fn list(&mut self, continue_token: Option<String>) -> Option<Failure> {
         match transport::list(&self.lease, &self.target, continue_token.as_deref()).await {
             Ok(page) => {
-                let items = page
-                    .items
-                    .into_iter()
-                    .map(|raw| self.scope.freeze(raw))
-                    .collect();
+                if continue_token.is_none() {
+                    self.listed = Listed::default();
+                }
+                let items = self.take(page.items);
                 if page.next.is_none() {
                     self.metrics.watch_lists.get_or_create(&self.label).inc();
                 }
@@ -143,6 +161,26 @@ impl Watch {
             }
             Err(failed) => Some(self.fail(failed, Duration::ZERO).await),
         }
+    }
+
+    /// Freezes what a page holds. What cannot fit however much is freed is let go of at once, so
+    /// that a list takes no more memory than `--max-bytes` allows.
+    fn take(&mut self, items: Vec<RawObject>) -> Vec<Arc<Object>> {
+        let limit = self.scope.max_bytes();
+        let mut taken = Vec::with_capacity(items.len());
+        for raw in items {
+            let object = self.scope.freeze(raw);
+            self.listed.bytes += object.content().size();
+            if self.listed.bytes > limit {
+                let reference = object.reference().clone();
+                self.listed
+                    .refused
+                    .push((reference, object.content().size()));
+            } else {
+                taken.push(object);
+            }
+        }
+        taken
     }
 
     async fn watch(&mut self, resource_version: &str) -> Option<Failure> {
@@ -161,7 +199,6 @@ impl Watch {
             };
         let opened = Instant::now();
         self.opened = true;
-        self.feed(Input::Opened);
         match self.follow(&mut events).await {
             Ok(()) => {
                 // What was refused for want of room is looked for again.
@@ -177,10 +214,25 @@ impl Watch {
     }
 
     async fn follow(&mut self, events: &mut Events) -> Result<(), Failed> {
-        while let Some(event) = events.next().await? {
+        // A resourceVersion that is too old is accepted first and refused right after: being
+        // accepted is no contact yet.
+        let first = match timeout(SILENT, events.next()).await {
+            Err(_) => {
+                self.feed(Input::Opened);
+                events.next().await?
+            }
+            Ok(first) => {
+                let first = first?;
+                self.feed(Input::Opened);
+                first
+            }
+        };
+        let mut next = first;
+        while let Some(event) = next {
             self.metrics.watch_events.get_or_create(&self.label).inc();
             let event = event.map_object(|raw| self.scope.freeze(raw));
             self.feed(Input::Event(event));
+            next = events.next().await?;
         }
         Ok(())
     }
@@ -189,7 +241,7 @@ impl Watch {
         if failed.refresh
             && let Err(error) = self.lease.upstream().refresh(failed.generation).await
         {
-            warn!(scope = %self.label.scope, %error, "the credentials could not be read again; the earlier ones stay in use");
+            warn!(scope = %self.name, %error, "the credentials could not be read again; the earlier ones stay in use");
         }
         let failure = failed.failure;
         self.feed(Input::Failed {
@@ -204,8 +256,9 @@ impl Watch {
             Effect::None => {}
             Effect::Replace(objects) => {
                 let objects_listed = objects.len();
-                self.scope.replace(objects);
-                debug!(scope = %self.label.scope, objects = objects_listed, "listed");
+                let refused = std::mem::take(&mut self.listed.refused);
+                self.scope.replace_with(objects, refused);
+                debug!(scope = %self.name, objects = objects_listed, "listed");
                 self.recovered();
             }
             Effect::Upsert(object) => self.scope.upsert(object),
@@ -220,18 +273,17 @@ impl Watch {
             Effect::Lost(reason) => {
                 let since = self.lease.upstream().last_heard();
                 self.scope.lost(since, reason.clone());
-                if !self.failing {
-                    self.failing = true;
-                    warn!(scope = %self.label.scope, %reason, "out of contact; the last good content stays and attache keeps trying");
+                if !self.quiet && self.failing.as_ref() != Some(&reason) {
+                    warn!(scope = %self.name, %reason, "out of contact; the last good content stays and attache keeps trying");
+                    self.failing = Some(reason);
                 }
             }
         }
     }
 
     fn recovered(&mut self) {
-        if self.failing {
-            self.failing = false;
-            info!(scope = %self.label.scope, "in contact again");
+        if self.failing.take().is_some() {
+            info!(scope = %self.name, "in contact again");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! How a reader asks for an object that nobody watches. A source answers.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::object::ObjectRef;
@@ -29,8 +31,13 @@ pub enum Unmet {
         limit: usize,
     },
     /// The API server did not answer, or answered with an error; the last one.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error("{message}")]
+    Unavailable {
+        /// What went wrong.
+        message: String,
+        /// When asking again may help.
+        after: Duration,
+    },
 }
 
 /// Sends demands; cheap to clone.
@@ -46,7 +53,10 @@ impl Demander {
     /// [`Unmet`], with the API server's own message where it gave one.
     pub async fn demand(&self, reference: ObjectRef) -> Result<(), Unmet> {
         let (reply, answer) = oneshot::channel();
-        let stopped = || Unmet::Unavailable("attache is stopping".into());
+        let stopped = || Unmet::Unavailable {
+            message: "attache is stopping".into(),
+            after: Duration::ZERO,
+        };
         self.sender
             .send(Demand { reference, reply })
             .await

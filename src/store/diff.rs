@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::object::{Content, Object, ObjectRef};
-use super::scope::Selects;
+use super::content::Content;
+use super::object::{Object, ObjectRef};
 use super::snapshot::Snapshot;
 
 /// Keys that differ between two contents, each list sorted.
@@ -109,9 +109,7 @@ pub fn objects(before: &Snapshot, after: &Snapshot) -> Vec<ObjectChange> {
             continue;
         };
         let named_deletion = is.is_none()
-            && was.is_some_and(|entry| {
-                matches!(before.scope_of(entry).spec().selects, Selects::Named(_))
-            });
+            && was.is_some_and(|entry| before.scope_of(entry).spec().names(&reference));
         changes.push(ObjectChange {
             keys: keys(
                 was.map(|e| &**e.object.content()),

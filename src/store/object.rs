@@ -1,15 +1,12 @@
-//! A ConfigMap or Secret as attache holds it: raw bytes and ETags made once, JSON on first read.
+//! A ConfigMap or Secret: as a source decodes it, and as attache holds it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use ring::digest;
+
+use super::content::Content;
 
 /// The kinds of object whose keys are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,174 +71,9 @@ impl fmt::Display for ObjectRef {
     }
 }
 
-/// A strong entity tag with its quotes (RFC 9110, section 8.8.3): 128 bits of a SHA-256.
+/// An object as a source decoded it, before it is hashed and held. `Debug` names it, and shows no
+/// value.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ETag(Bytes);
-
-impl ETag {
-    fn of(digest: &digest::Digest) -> Self {
-        let mut tag = String::with_capacity(24);
-        tag.push('"');
-        URL_SAFE_NO_PAD.encode_string(&digest.as_ref()[..16], &mut tag);
-        tag.push('"');
-        Self(Bytes::from(tag))
-    }
-
-    /// The header value's bytes: ASCII, quotes included.
-    #[must_use]
-    pub fn as_bytes(&self) -> &Bytes {
-        &self.0
-    }
-
-    /// The header value as text, quotes included.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl fmt::Debug for ETag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// One key's value. `Debug` shows its size only: it may be a Secret's.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Value {
-    /// The value as it is served.
-    pub bytes: Bytes,
-    /// From `binaryData` (or Secret data that is not UTF-8).
-    pub binary: bool,
-    /// The tag of `/kv/{namespace}/{name}/{key}`.
-    pub etag: ETag,
-}
-
-impl Value {
-    fn new(bytes: Bytes, binary: bool) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(&[u8::from(binary)]);
-        context.update(&bytes);
-        let etag = ETag::of(&context.finish());
-        Self {
-            bytes,
-            binary,
-            etag,
-        }
-    }
-
-    /// The value as text, unless it is binary.
-    #[must_use]
-    pub fn text(&self) -> Option<&str> {
-        if self.binary {
-            None
-        } else {
-            std::str::from_utf8(&self.bytes).ok()
-        }
-    }
-}
-
-impl fmt::Debug for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} bytes{}",
-            self.bytes.len(),
-            if self.binary { ", binary" } else { "" }
-        )
-    }
-}
-
-/// `data` and `binaryData`: what an ETag covers, and what rules and files act on.
-#[derive(Debug)]
-pub struct Content {
-    values: BTreeMap<Box<str>, Value>,
-    etag: ETag,
-    size: usize,
-    since: Instant,
-    json: OnceLock<Bytes>,
-}
-
-impl Content {
-    fn new(text: BTreeMap<String, String>, binary: BTreeMap<String, Vec<u8>>) -> Self {
-        let mut values = BTreeMap::new();
-        for (key, value) in text {
-            values.insert(key.into_boxed_str(), Value::new(Bytes::from(value), false));
-        }
-        for (key, value) in binary {
-            values.insert(key.into_boxed_str(), Value::new(Bytes::from(value), true));
-        }
-        let mut context = digest::Context::new(&digest::SHA256);
-        let mut size = 0;
-        for (key, value) in &values {
-            // Neither a key nor a tag can hold the separators, so no two contents hash alike.
-            context.update(key.as_bytes());
-            context.update(b"\0");
-            context.update(value.etag.as_bytes());
-            context.update(b"\n");
-            size += key.len() + value.bytes.len();
-        }
-        let etag = ETag::of(&context.finish());
-        Self {
-            values,
-            etag,
-            size,
-            since: Instant::now(),
-            json: OnceLock::new(),
-        }
-    }
-
-    /// Every key with its value, sorted by key.
-    #[must_use]
-    pub fn values(&self) -> &BTreeMap<Box<str>, Value> {
-        &self.values
-    }
-
-    /// One key's value.
-    #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.values.get(key)
-    }
-
-    /// The tag of `/kv/{namespace}/{name}`: equal tags, equal content.
-    #[must_use]
-    pub fn etag(&self) -> &ETag {
-        &self.etag
-    }
-
-    /// Bytes of all keys and values.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.size
-    }
-
-    /// When attache first held this content.
-    #[must_use]
-    pub fn since(&self) -> Instant {
-        self.since
-    }
-
-    /// The text values as one JSON object, keys sorted; made on first use and kept.
-    #[must_use]
-    pub fn json(&self) -> Bytes {
-        self.json
-            .get_or_init(|| {
-                let text: BTreeMap<&str, &str> = self
-                    .values
-                    .iter()
-                    .filter_map(|(k, v)| Some((&**k, v.text()?)))
-                    .collect();
-                // A map of strings always serializes.
-                let mut json = serde_json::to_vec(&text).unwrap_or_default();
-                json.push(b'\n');
-                Bytes::from(json)
-            })
-            .clone()
-    }
-}
-
-/// An object as a source decoded it, before it is hashed and held.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawObject {
     /// Which object.
     pub reference: ObjectRef,
@@ -255,6 +87,17 @@ pub struct RawObject {
     pub data: BTreeMap<String, String>,
     /// Binary values, decoded.
     pub binary_data: BTreeMap<String, Vec<u8>>,
+}
+
+impl fmt::Debug for RawObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<_> = self.data.keys().chain(self.binary_data.keys()).collect();
+        write!(
+            f,
+            "{} at {:?} with {keys:?}",
+            self.reference, self.resource_version
+        )
+    }
 }
 
 impl RawObject {
@@ -310,7 +153,9 @@ impl Object {
         }
         let fresh = Content::new(raw.data, raw.binary_data);
         let content = match previous {
-            Some(previous) if previous.content.etag == fresh.etag => Arc::clone(&previous.content),
+            Some(previous) if previous.content.etag() == fresh.etag() => {
+                Arc::clone(&previous.content)
+            }
             _ => Arc::new(fresh),
         };
         if let Some(previous) = previous
@@ -377,15 +222,6 @@ impl Object {
                 (number(self.resource_version()), number(resource_version)),
                 (Some(held), Some(offered)) if held >= offered
             )
-    }
-}
-
-/// Splits `[NS/]NAME` as the command line and the API's clients write it.
-#[must_use]
-pub fn split_name(text: &str) -> (Option<Cow<'_, str>>, Cow<'_, str>) {
-    match text.split_once('/') {
-        Some((namespace, name)) => (Some(namespace.into()), name.into()),
-        None => (None, text.into()),
     }
 }
 

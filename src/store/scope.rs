@@ -1,6 +1,6 @@
 //! A scope: the part of the snapshot that one watch, directory or mount answers for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +50,8 @@ pub struct ScopeSpec {
     pub name: Arc<str>,
     /// Which objects it answers for.
     pub selects: Selects,
+    /// Objects of a directory that the configuration names: their deletion is no change to act on.
+    pub named: Arc<BTreeSet<ObjectRef>>,
     /// Made by a read rather than by the configuration: it expires, and no rule acts on it unless
     /// the rule names its object.
     pub on_demand: bool,
@@ -62,8 +64,16 @@ impl ScopeSpec {
         Self {
             name: selects.to_string().into(),
             selects,
+            named: Arc::default(),
             on_demand: false,
         }
+    }
+
+    /// Whether the configuration names that object, so that its absence is no news to act on.
+    #[must_use]
+    pub fn names(&self, reference: &ObjectRef) -> bool {
+        matches!(&self.selects, Selects::Named(named) if named == reference)
+            || self.named.contains(reference)
     }
 
     /// A scope that a read asked for.

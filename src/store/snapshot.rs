@@ -29,7 +29,7 @@ pub enum Lookup<'a> {
     Found(&'a Arc<Object>, &'a Scope),
     /// A scope that answers for it was read, and it is not there.
     Missing(&'a Scope),
-    /// A scope that answers for it was not read yet.
+    /// A scope that answers for it, or may hold it, was not read yet.
     Pending(&'a Scope),
     /// It exists but is not held; the reason says why.
     Refused(&'a str),
@@ -83,6 +83,24 @@ impl Snapshot {
         &self.scopes[entry.scope]
     }
 
+    /// An object that no scope answers for may be a selector's that was not read yet.
+    fn selected(&self, kind: Kind, namespace: &str) -> Lookup<'_> {
+        let may_hold = |scope: &&Scope| match &scope.spec.selects {
+            Selects::Selector {
+                kind: selected,
+                namespace: within,
+                ..
+            } => *selected == kind && within.as_deref().is_none_or(|within| within == namespace),
+            Selects::Named(_) | Selects::Directory(_) => false,
+        };
+        let mut pending = self
+            .scopes
+            .iter()
+            .filter(|scope| !scope.synced)
+            .filter(may_hold);
+        pending.next().map_or(Lookup::Unwatched, Lookup::Pending)
+    }
+
     fn entry(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Entry> {
         let order = |reference: &ObjectRef| -> Ordering {
             reference
@@ -126,7 +144,7 @@ impl Snapshot {
         };
         let mut answering = self.scopes.iter().filter(answers).peekable();
         match answering.peek() {
-            None => Lookup::Unwatched,
+            None => self.selected(kind, namespace),
             Some(first) => match self
                 .scopes
                 .iter()

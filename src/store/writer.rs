@@ -109,14 +109,35 @@ impl ScopeWriter {
         scope.objects.get(reference).cloned()
     }
 
+    /// The most bytes of keys and values that the store holds.
+    #[must_use]
+    pub fn max_bytes(&self) -> usize {
+        lock(&self.state).max_bytes
+    }
+
     /// Puts `objects` in place of all the scope held: a complete list. The scope is then synced
     /// and in contact.
     pub fn replace(&self, objects: Vec<Arc<Object>>) {
+        self.replace_with(objects, Vec::new());
+    }
+
+    /// The same, with objects that the list held, too, but that are too large to hold: their sizes.
+    pub fn replace_with(&self, objects: Vec<Arc<Object>>, too_large: Vec<(ObjectRef, usize)>) {
         self.edit(|scope, budget| {
             let mut next = BTreeMap::new();
             let mut refused = BTreeMap::new();
+            for (reference, size) in too_large {
+                if let Some(held) = scope.objects.get(&reference) {
+                    next.insert(reference.clone(), Arc::clone(held));
+                }
+                refused.insert(reference, budget.reason(size));
+            }
             // What is offered must fit beside the other scopes; what it replaces is freed first.
             budget.free(scope.objects.values().map(|o| o.content().size()).sum());
+            for kept in next.values() {
+                // It fitted before.
+                let _ = budget.take(Object::content(kept).size());
+            }
             for object in objects {
                 let reference = object.reference().clone();
                 if let Err(reason) = budget.take(object.content().size()) {
@@ -129,6 +150,11 @@ impl ScopeWriter {
                     continue;
                 }
                 next.insert(reference, object);
+            }
+            for (reference, reason) in &refused {
+                if !scope.refused.contains_key(reference) {
+                    tell_refused(reference, reason);
+                }
             }
             scope.objects = Arc::new(next);
             scope.refused = Arc::new(refused);
@@ -153,6 +179,9 @@ impl ScopeWriter {
             if let Err(reason) = budget.take(object.content().size()) {
                 // The last good version stays; it fitted before.
                 let _ = budget.take(old);
+                if !scope.refused.contains_key(reference) {
+                    tell_refused(reference, &reason);
+                }
                 Arc::make_mut(&mut scope.refused).insert(reference.clone(), reason);
                 return true;
             }
@@ -273,6 +302,10 @@ impl Reads {
     }
 }
 
+fn tell_refused(object: &ObjectRef, reason: &str) {
+    tracing::warn!(%object, reason, "not held; what was held of it before stays");
+}
+
 struct Budget {
     held: usize,
     max: usize,
@@ -285,14 +318,15 @@ impl Budget {
 
     fn take(&mut self, bytes: usize) -> Result<(), Arc<str>> {
         if self.held.saturating_add(bytes) > self.max {
-            return Err(format!(
-                "{bytes} bytes on top of {} held would exceed --max-bytes {}",
-                self.held, self.max
-            )
-            .into());
+            return Err(self.reason(bytes));
         }
         self.held += bytes;
         Ok(())
+    }
+
+    fn reason(&self, bytes: usize) -> Arc<str> {
+        let Self { held, max } = self;
+        format!("{bytes} bytes on top of {held} held would exceed --max-bytes {max}").into()
     }
 }
 

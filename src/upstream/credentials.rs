@@ -36,6 +36,16 @@ pub enum CredentialsError {
     None(#[source] Box<KubeconfigError>),
 }
 
+/// Where the kubelet tells a pod its own namespace.
+const POD_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The pod's own namespace; `None` outside a pod, and in one without a service account token.
+#[must_use]
+pub fn pod_namespace() -> Option<String> {
+    let namespace = std::fs::read_to_string(POD_NAMESPACE).ok()?;
+    Some(namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty())
+}
+
 /// Reads the credentials, in that order.
 pub(super) async fn load(settings: &Settings) -> Result<Config, CredentialsError> {
     let options = KubeConfigOptions {

@@ -207,7 +207,10 @@ async fn an_unmet_demand_has_its_own_status() {
             "missing" => Unmet::NotFound("configmaps \"missing\" not found".into()),
             "forbidden" => Unmet::Forbidden("User \"x\" cannot get".into()),
             "many" => Unmet::TooMany { limit: 256 },
-            "down" => Unmet::Unavailable("connection refused".into()),
+            "down" => Unmet::Unavailable {
+                message: "connection refused".into(),
+                after: Duration::from_secs(7),
+            },
             _ => return,
         };
         demand.reply.send(Err(unmet)).unwrap();

@@ -5,7 +5,7 @@
 //!            ▼                                             │
 //!   Listing (pages) ── last page: replace ──► Watching (from resourceVersion)
 //!       ▲    │                                 │        ▲
-//!       └────┴── failure: wait, same page      └────────┴── closed or failed: wait, same version
+//!       └────┴── failure: wait, first page      └────────┴── closed or failed: wait, same version
 //! ```
 //!
 //! The protocol is "Efficient detection of changes" in the Kubernetes API concepts.
@@ -314,14 +314,25 @@ impl Machine {
             self.failures = 0;
         }
         self.wait = Some(match failure {
-            Failure::Expired(_) => self.spread(EXPIRED_JITTER),
+            Failure::Expired(_) => self.expired(),
             Failure::Throttled { after, .. } => {
                 // The fleet was told the same time.
                 (*after).min(LONGEST_RETRY_AFTER) + self.spread(Duration::from_secs(1))
             }
             Failure::Forbidden(_) | Failure::Undecodable(_) | Failure::Other(_) => self.delay(),
         });
-        if matches!(failure, Failure::Expired(_) | Failure::Undecodable(_)) {
+        // A page that fails for good would be asked for for ever: its token is not trusted again.
+        let first_page = matches!(
+            &self.state,
+            State::Listing {
+                continue_token: None,
+                ..
+            }
+        );
+        let listing = matches!(&self.state, State::Listing { .. });
+        let throttled = matches!(failure, Failure::Throttled { .. });
+        let lost = matches!(failure, Failure::Expired(_) | Failure::Undecodable(_));
+        if lost || (listing && !first_page && !throttled) {
             self.state = State::start();
         }
         Effect::Lost(failure.message().to_owned())
@@ -334,6 +345,18 @@ impl Machine {
             .min(LONGEST_DELAY);
         self.failures = self.failures.saturating_add(1);
         doubled.mul_f64(0.5 + self.rng.f64() / 2.0)
+    }
+
+    /// The first relist is soon; a server that keeps saying 410 is asked less and less often.
+    fn expired(&mut self) -> Duration {
+        let soon = self.spread(EXPIRED_JITTER);
+        match self.failures {
+            0 => {
+                self.failures = 1;
+                soon
+            }
+            _ => soon.max(self.delay()),
+        }
     }
 
     fn spread(&mut self, over: Duration) -> Duration {

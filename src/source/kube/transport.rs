@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(75);
 /// (etcd takes 1.5 MiB), which JSON escapes can make six times as long.
 const LONGEST_LINE: usize = 12 << 20;
 
+/// The longest page: 50 objects of the largest size that etcd takes, with room for escapes.
+const LONGEST_PAGE: usize = 128 << 20;
+
 /// How much longer than asked for a watch may stay open.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -60,7 +63,7 @@ pub(super) async fn list(
     }
     let reading = async {
         let body = send(lease, target, &query).await?;
-        let limit = LONGEST_LINE * PAGE as usize;
+        let limit = LONGEST_PAGE;
         let read = Limited::new(body, limit).collect().await;
         let json = read.map_err(|error| {
             Failed::new(Failure::Other(format!(
@@ -264,6 +267,9 @@ fn classify(code: StatusCode, retry_after: Option<Duration>, status: &wire::Stat
         ("", reason) => format!("the API server answered {}: {reason}", code.as_u16()),
         (message, _) => format!("the API server answered {}: {message}", code.as_u16()),
     };
+    // The header's date form (RFC 9110, section 10.2.3) is not one that API servers use.
+    let told = Some(status.details.retry_after_seconds).filter(|seconds| *seconds > 0);
+    let retry_after = retry_after.or(told.map(Duration::from_secs));
     match (code, retry_after) {
         (StatusCode::GONE, _) => Failure::Expired(message),
         (StatusCode::FORBIDDEN, _) => Failure::Forbidden(message),

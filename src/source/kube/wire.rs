@@ -59,6 +59,14 @@ pub(super) struct Status {
     pub(super) code: u16,
     pub(super) message: String,
     pub(super) reason: String,
+    pub(super) details: StatusDetails,
+}
+
+/// A Status' `details`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct StatusDetails {
+    pub(super) retry_after_seconds: u64,
 }
 
 #[derive(Deserialize)]
