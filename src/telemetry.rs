@@ -2,7 +2,9 @@
 
 use std::io;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Starts logging. `verbosity` 0 is `info`, and counts up with `-v` and down with `-q`; `json`
@@ -15,20 +17,21 @@ pub fn init(verbosity: i8, json: bool) -> Result<(), String> {
     let wanted = std::env::var("RUST_LOG")
         .ok()
         .filter(|text| !text.is_empty());
-    let filter = match &wanted {
-        Some(text) => EnvFilter::try_new(text)
+    let filter: Targets = match &wanted {
+        Some(text) => text
+            .parse()
             .map_err(|error| format!("RUST_LOG: {error}: write it like attache=debug,kube=info"))?,
-        None => EnvFilter::new(directives(verbosity)),
+        None => directives(verbosity).parse().unwrap_or_default(),
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(false);
-    let started = if json {
-        builder.json().flatten_event(true).finish().try_init()
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(false);
+    let lines = if json {
+        lines.json().flatten_event(true).boxed()
     } else {
-        builder.finish().try_init()
+        lines.boxed()
     };
+    let started = tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .try_init();
     started.map_err(|error| format!("cannot start logging: {error}"))
 }
 
@@ -54,7 +57,7 @@ mod tests {
     fn every_verbosity_is_a_filter() {
         for verbosity in -4..=4 {
             let text = directives(verbosity);
-            assert!(EnvFilter::try_new(text).is_ok(), "{text}");
+            assert!(text.parse::<Targets>().is_ok(), "{text}");
         }
         assert!(directives(0).contains("attache=info"));
         assert!(directives(1).contains("attache=debug"));

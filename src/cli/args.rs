@@ -118,7 +118,7 @@ pub struct Run {
     /// Log less: -q warnings, -qq errors
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Log")]
     pub quiet: u8,
-    /// text or json; RUST_LOG filters as usual [default: text]
+    /// text or json; RUST_LOG filters by module and level [default: text]
     #[arg(long, value_name = "FORMAT", help_heading = "Log")]
     pub log_format: Option<String>,
 

@@ -14,8 +14,8 @@ use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config, Error};
-use tower::util::Either;
-use tower::{BoxError, ServiceBuilder};
+use tower::util::{BoxCloneSyncService, Either};
+use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 use tower_service::Service;
 
 /// How often an idle connection is pinged, and how long an answer may take: a half-open
@@ -64,28 +64,41 @@ pub(super) fn client(config: &Config, heard: &Heard) -> Result<Client, Error> {
     // For servers that speak HTTP/1.1 only, which cannot be pinged.
     tcp.set_keepalive(Some(PING));
     tcp.set_tcp_user_timeout(Some(2 * PING));
-    let Some(proxy) = config.proxy_url.clone() else {
-        return assemble(tcp, config, heard);
+    let connector = match config.proxy_url.clone() {
+        None => boxed(tcp),
+        Some(proxy) => match proxy.scheme_str() {
+            Some("socks5") => boxed(SocksV5::new(proxy, tcp)),
+            Some("http") => boxed(with_credentials(Tunnel::new(proxy.clone(), tcp), &proxy)),
+            Some("https") => {
+                let tls = config.rustls_https_connector_with_connector(tcp)?;
+                boxed(with_credentials(Tunnel::new(proxy.clone(), tls), &proxy))
+            }
+            _ => {
+                let proxy_url = Box::new(proxy);
+                return Err(Error::ProxyProtocolUnsupported { proxy_url });
+            }
+        },
     };
-    match proxy.scheme_str() {
-        Some("socks5") => assemble(SocksV5::new(proxy, tcp), config, heard),
-        Some("http") => assemble(
-            with_credentials(Tunnel::new(proxy.clone(), tcp), &proxy),
-            config,
-            heard,
-        ),
-        Some("https") => {
-            let tls = config.rustls_https_connector_with_connector(tcp)?;
-            assemble(
-                with_credentials(Tunnel::new(proxy.clone(), tls), &proxy),
-                config,
-                heard,
-            )
-        }
-        _ => Err(Error::ProxyProtocolUnsupported {
-            proxy_url: Box::new(proxy),
-        }),
-    }
+    assemble(connector, config, heard)
+}
+
+/// One type for every way to connect: the HTTP/2 stack above it is large, and compiled once.
+type Connector = BoxCloneSyncService<Uri, Box<dyn Io>, BoxError>;
+
+/// A connection of any kind.
+trait Io: Connection + Read + Write + Send + Unpin {}
+
+impl<T: Connection + Read + Write + Send + Unpin> Io for T {}
+
+fn boxed<C>(connector: C) -> Connector
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    C::Response: Io + 'static,
+    C::Future: Send + 'static,
+    C::Error: Into<BoxError>,
+{
+    let erased = connector.map_response(|io| Box::new(io) as Box<dyn Io>);
+    BoxCloneSyncService::new(erased.map_err(Into::into))
 }
 
 /// The proxy URL's `user:password@`, as Basic credentials (RFC 9110, section 11.7.2).
@@ -108,13 +121,7 @@ fn with_credentials<C>(tunnel: Tunnel<C>, proxy: &Uri) -> Tunnel<C> {
     }
 }
 
-fn assemble<C>(connector: C, config: &Config, heard: &Heard) -> Result<Client, Error>
-where
-    C: Service<Uri> + Clone + Send + Sync + 'static,
-    C::Response: Connection + Read + Write + Send + Unpin + 'static,
-    C::Future: Send + 'static,
-    C::Error: Into<BoxError>,
-{
+fn assemble(connector: Connector, config: &Config, heard: &Heard) -> Result<Client, Error> {
     let builder = HttpsConnectorBuilder::new()
         .with_tls_config(config.rustls_client_config()?)
         .https_or_http();
@@ -148,22 +155,17 @@ where
 
 /// A connector whose connections note every byte that arrives.
 #[derive(Clone)]
-struct Listening<C> {
-    connector: C,
+struct Listening {
+    connector: Connector,
     heard: Heard,
 }
 
-impl<C> Service<Uri> for Listening<C>
-where
-    C: Service<Uri>,
-    C::Future: Send + 'static,
-    C::Response: 'static,
-{
-    type Response = Noted<C::Response>;
-    type Error = C::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, C::Error>> + Send>>;
+impl Service<Uri> for Listening {
+    type Response = Noted;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Noted, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.connector.poll_ready(cx)
     }
 
@@ -179,18 +181,18 @@ where
     }
 }
 
-struct Noted<T> {
-    io: T,
+struct Noted {
+    io: Box<dyn Io>,
     heard: Heard,
 }
 
-impl<T: Connection> Connection for Noted<T> {
+impl Connection for Noted {
     fn connected(&self) -> Connected {
         self.io.connected()
     }
 }
 
-impl<T: Read + Unpin> Read for Noted<T> {
+impl Read for Noted {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -204,7 +206,7 @@ impl<T: Read + Unpin> Read for Noted<T> {
     }
 }
 
-impl<T: Write + Unpin> Write for Noted<T> {
+impl Write for Noted {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
