@@ -60,6 +60,7 @@ pub struct Watch {
     failing: Option<String>,
     /// What goes wrong is the caller's to tell.
     quiet: bool,
+    synced: bool,
     listed: Listed,
     opened: bool,
 }
@@ -96,6 +97,7 @@ impl Watch {
             name,
             failing: None,
             quiet: false,
+            synced: false,
             listed: Listed::default(),
             opened: false,
         }
@@ -258,6 +260,7 @@ impl Watch {
                 let objects_listed = objects.len();
                 let refused = std::mem::take(&mut self.listed.refused);
                 self.scope.replace_with(objects, refused);
+                self.synced = true;
                 debug!(scope = %self.name, objects = objects_listed, "listed");
                 self.recovered();
             }
@@ -274,7 +277,11 @@ impl Watch {
                 let since = self.lease.upstream().last_heard();
                 self.scope.lost(since, reason.clone());
                 if !self.quiet && self.failing.as_ref() != Some(&reason) {
-                    warn!(scope = %self.name, %reason, "out of contact; the last good content stays and attache keeps trying");
+                    if self.synced {
+                        warn!(scope = %self.name, %reason, "out of contact; the last good content stays and attache keeps trying");
+                    } else {
+                        warn!(scope = %self.name, %reason, "not read yet; attache keeps trying");
+                    }
                     self.failing = Some(reason);
                 }
             }

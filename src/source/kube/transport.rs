@@ -317,7 +317,12 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// An error with its causes, each said once.
 fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let text = error.to_string();
+    // kube's name for whatever its connection says.
+    let mut text = text
+        .strip_prefix("ServiceError: ")
+        .unwrap_or(&text)
+        .to_owned();
     let mut cause = error.source();
     while let Some(error) = cause {
         let next = error.to_string();
