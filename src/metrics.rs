@@ -150,6 +150,10 @@ impl Metrics {
             "Connections that could not be accepted",
             self.http_accept_errors.clone(),
         );
+        self.register_sources(r);
+    }
+
+    fn register_sources(&self, r: &mut Registry) {
         r.register(
             "scope_live",
             "1 while in contact with the source",
