@@ -422,3 +422,33 @@ async fn the_age_grows_through_a_watch_that_is_accepted_and_then_expired() {
     sidecar.serves("/kv/default/web/GREETING", "fresh").await;
     assert_eq!(age().await, None);
 }
+
+#[tokio::test]
+async fn a_list_over_the_bound_holds_what_fits_and_names_the_rest() {
+    let mut fake = FakeApiServer::start().await;
+    let kubeconfig = fake.kubeconfig();
+    let flags = [
+        "--kubeconfig",
+        path(&kubeconfig),
+        "--configmap-selector",
+        "app=web",
+        "--max-bytes",
+        "1Ki",
+        "--no-on-demand",
+    ];
+    let sidecar = Sidecar::start(&flags).await;
+    let large = "x".repeat(600);
+    let object = |name: &str| config_map("default", name, "9", &[("K", &large)]);
+    fake.next_list(PATH)
+        .await
+        .list("10", &[object("a")], Some("more"));
+    fake.next_list(PATH).await.list("10", &[object("b")], None);
+    sidecar.serves("/kv/default/a/K", &large).await;
+    let (status, body) = sidecar.text("/kv/default/b").await;
+    assert_eq!(status, 507, "{body}");
+    assert_eq!(
+        sidecar.text("/-/ready").await.0,
+        200,
+        "the selector was listed"
+    );
+}

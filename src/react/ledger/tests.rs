@@ -224,6 +224,21 @@ fn a_members_going_is_a_change() {
 }
 
 #[test]
+fn a_named_object_of_a_directory_goes_without_a_word() {
+    let mut world = World::new(&when(None, &[]));
+    let mut directory = ScopeSpec::declared(Selects::Directory("/d".into()));
+    directory.named = std::sync::Arc::new([reference("a")].into());
+    let scope = world.writer.scope(directory);
+    let (a, b) = (raw("a", 1, &[("k", "1")]), raw("b", 1, &[("k", "1")]));
+    list(&scope, &[a.clone(), b.clone()]);
+    world.follow();
+    list(&scope, &[]);
+    assert_eq!(world.told(), ["b -k"], "only what nobody named");
+    list(&scope, &[a]);
+    assert_eq!(world.told(), NOTHING, "what was told is there again");
+}
+
+#[test]
 fn a_scope_that_goes_tells_nobody() {
     let mut world = World::new(&when(None, &[]));
     let scope = world.writer.scope(selector("app=web"));

@@ -130,3 +130,22 @@ fn an_unchanged_object_keeps_its_allocation_through_a_relist() {
         reader.snapshot().get(&reference("a")).unwrap()
     ));
 }
+
+#[test]
+fn what_a_list_left_out_for_its_size_keeps_its_last_good_version() {
+    let (writer, reader) = new(40);
+    let spec = ScopeSpec::declared(Selects::Directory("d".into()));
+    let scope = writer.scope(spec);
+    scope.replace(vec![scope.freeze(raw("a", "1", "first"))]);
+    let other = scope.freeze(raw("b", "2", "second"));
+    scope.replace_with(
+        vec![other],
+        vec![(reference("a"), 4_096), (reference("c"), 5_000)],
+    );
+    assert_eq!(value(&reader, "a").as_deref(), Some("first"));
+    assert_eq!(value(&reader, "b").as_deref(), Some("second"));
+    let snapshot = reader.snapshot();
+    let refused = snapshot.scopes()[0].refused();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(refused[&reference("c")].contains("5000 bytes"));
+}
