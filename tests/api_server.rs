@@ -27,19 +27,17 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A sidecar that watches `web` in `namespace` with the administrator's rights.
-async fn watching(plane: &ControlPlane, namespace: &str, flags: &[&str]) -> Sidecar {
-    let kubeconfig = plane.admin_kubeconfig();
-    let mut all = vec![
-        "--kubeconfig",
-        text(&kubeconfig),
-        "-n",
-        namespace,
-        "--configmap",
-        "web",
-    ];
+/// A sidecar in `namespace` with the rights of `kubeconfig`.
+async fn sidecar_with(kubeconfig: &Path, namespace: &str, flags: &[&str]) -> Sidecar {
+    let mut all = vec!["--kubeconfig", text(kubeconfig), "-n", namespace];
     all.extend(flags);
     Sidecar::start(&all).await
+}
+
+/// A sidecar that watches `web` in `namespace` with the administrator's rights.
+async fn watching(plane: &ControlPlane, namespace: &str, flags: &[&str]) -> Sidecar {
+    let flags = [&["--configmap", "web"], flags].concat();
+    sidecar_with(&plane.admin_kubeconfig(), namespace, &flags).await
 }
 
 /// Reads a path over and over until told to stop; counts, and panics on anything but 200.
@@ -202,15 +200,8 @@ async fn a_watch_whose_history_was_compacted_loses_no_change() {
         .await;
     let relay = Relay::start(plane.addr()).await;
     let kubeconfig = plane.kubeconfig_via(&plane.admin_kubeconfig(), relay.addr());
-    let flags = [
-        "--kubeconfig",
-        text(&kubeconfig),
-        "-n",
-        &namespace,
-        "--configmap",
-        "web",
-    ];
-    let sidecar = Sidecar::start(&flags).await;
+    let flags = ["--configmap", "web"];
+    let sidecar = sidecar_with(&kubeconfig, &namespace, &flags).await;
     let path = format!("/kv/{namespace}/web/GREETING");
     sidecar.serves(&path, "before").await;
     let reading = Reading::start(sidecar.url(&path));
@@ -255,15 +246,8 @@ async fn certificate_authority_and_token_are_rotated() {
         )
         .await;
     let kubeconfig = plane.pod_kubeconfig();
-    let flags = [
-        "--kubeconfig",
-        text(&kubeconfig),
-        "-n",
-        &namespace,
-        "--configmap",
-        "web",
-    ];
-    let sidecar = Sidecar::start(&flags).await;
+    let flags = ["--configmap", "web"];
+    let sidecar = sidecar_with(&kubeconfig, &namespace, &flags).await;
     let path = format!("/kv/{namespace}/web/GREETING");
     sidecar.serves(&path, "0").await;
     let reading = Reading::start(sidecar.url(&path));
@@ -301,15 +285,8 @@ async fn a_half_open_connection_is_noticed_within_forty_seconds() {
     maps.create("web", &[("GREETING", "before")]).await;
     let relay = Relay::start(plane.addr()).await;
     let kubeconfig = plane.kubeconfig_via(&plane.admin_kubeconfig(), relay.addr());
-    let flags = [
-        "--kubeconfig",
-        text(&kubeconfig),
-        "-n",
-        &namespace,
-        "--configmap",
-        "web",
-    ];
-    let sidecar = Sidecar::start(&flags).await;
+    let flags = ["--configmap", "web"];
+    let sidecar = sidecar_with(&kubeconfig, &namespace, &flags).await;
     let path = format!("/kv/{namespace}/web/GREETING");
     sidecar.serves(&path, "before").await;
     relay.freeze();
@@ -349,11 +326,11 @@ async fn forty_watches_share_one_connection_and_a_role_for_one_name_suffices() {
         .await;
     let relay = Relay::start(plane.addr()).await;
     let kubeconfig = plane.kubeconfig_via(&user, relay.addr());
-    let mut flags = vec!["--kubeconfig", text(&kubeconfig), "-n", &namespace];
+    let mut flags: Vec<&str> = vec![];
     for name in &names {
         flags.extend(["--configmap", name.as_str()]);
     }
-    let sidecar = Sidecar::start(&flags).await;
+    let sidecar = sidecar_with(&kubeconfig, &namespace, &flags).await;
     for name in &names {
         sidecar
             .serves(&format!("/kv/{namespace}/{name}/NAME"), name)
@@ -388,17 +365,8 @@ async fn selectors_secrets_and_objects_read_on_demand() {
         .create_secret(&namespace, "unnamed", &[("password", "hunter3")])
         .await;
     let kubeconfig = plane.admin_kubeconfig();
-    let flags = [
-        "--kubeconfig",
-        text(&kubeconfig),
-        "-n",
-        &namespace,
-        "--configmap-selector",
-        "app=web",
-        "--secret",
-        "db",
-    ];
-    let sidecar = Sidecar::start(&flags).await;
+    let flags = ["--configmap-selector", "app=web", "--secret", "db"];
+    let sidecar = sidecar_with(&kubeconfig, &namespace, &flags).await;
     sidecar
         .serves(&format!("/kv/{namespace}/first/K"), "1")
         .await;
@@ -501,10 +469,6 @@ async fn a_storm_is_a_few_signals_and_what_was_undone_is_none() {
     let webhook = hook.rule("settle: 250ms:1s");
     let kubeconfig = plane.admin_kubeconfig();
     let flags = [
-        "--kubeconfig",
-        text(&kubeconfig),
-        "-n",
-        &namespace,
         "--configmap-selector",
         "storm=yes",
         "--settle",
@@ -514,7 +478,7 @@ async fn a_storm_is_a_few_signals_and_what_was_undone_is_none() {
         "--on-change",
         &webhook,
     ];
-    let sidecar = Sidecar::start(&flags).await;
+    let sidecar = sidecar_with(&kubeconfig, &namespace, &flags).await;
     eventually("ready", LIMIT, async || {
         sidecar.text("/-/ready").await.0 == 200
     })
@@ -589,15 +553,8 @@ async fn nginx_reloads_by_its_master_once_its_mount_has_caught_up() {
         "{{when: {{configMap: nginx}}, signal: {{process: nginx}}, afterMount: {}, settle: 0s}}",
         text(nginx.mounted())
     );
-    let flags = [
-        "--kubeconfig",
-        text(&kubeconfig),
-        "-n",
-        &namespace,
-        "--on-change",
-        &rule,
-    ];
-    let sidecar = Sidecar::start(&flags).await;
+    let flags = ["--on-change", &rule];
+    let sidecar = sidecar_with(&kubeconfig, &namespace, &flags).await;
     eventually("synced", LIMIT, async || {
         sidecar.text(&format!("/kv/{namespace}/nginx")).await.0 == 200
     })

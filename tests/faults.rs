@@ -26,8 +26,7 @@ fn web(version: &str, value: &str) -> serde_json::Value {
 
 /// A sidecar that watches `default/web`, synced at resourceVersion 10 with the value `one`.
 async fn synced(fake: &mut FakeApiServer) -> (Sidecar, WatchStream) {
-    let kubeconfig = fake.kubeconfig();
-    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig), "--configmap", "web"]).await;
+    let sidecar = sidecar(fake, &["--configmap", "web"]).await;
     fake.next_list(PATH)
         .await
         .list("10", &[web("10", "one")], None);
@@ -43,8 +42,14 @@ async fn synced(fake: &mut FakeApiServer) -> (Sidecar, WatchStream) {
     (sidecar, stream)
 }
 
-fn path(path: &std::path::Path) -> &str {
-    path.to_str().unwrap()
+/// A sidecar of the scripted server's.
+async fn sidecar(fake: &FakeApiServer, flags: &[&str]) -> Sidecar {
+    sidecar_with(&fake.kubeconfig(), flags).await
+}
+
+async fn sidecar_with(kubeconfig: &std::path::Path, flags: &[&str]) -> Sidecar {
+    let kubeconfig = ["--kubeconfig", kubeconfig.to_str().unwrap()];
+    Sidecar::start(&[&kubeconfig, flags].concat()).await
 }
 
 #[tokio::test]
@@ -129,8 +134,7 @@ async fn garbage_in_the_stream_keeps_the_last_good_content_and_lists_again() {
 #[tokio::test]
 async fn errors_at_start_are_retried_and_nothing_wrong_is_served() {
     let mut fake = FakeApiServer::start().await;
-    let kubeconfig = fake.kubeconfig();
-    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig), "--configmap", "web"]).await;
+    let sidecar = sidecar(&fake, &["--configmap", "web"]).await;
     fake.next_list(PATH).await.internal_error();
     eventually("status says why", LIMIT, async || {
         sidecar.status().await["scopes"][0]["reason"]
@@ -155,8 +159,7 @@ async fn errors_at_start_are_retried_and_nothing_wrong_is_served() {
 #[tokio::test]
 async fn retry_after_is_obeyed() {
     let mut fake = FakeApiServer::start().await;
-    let kubeconfig = fake.kubeconfig();
-    let _sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig), "--configmap", "web"]).await;
+    let _sidecar = sidecar(&fake, &["--configmap", "web"]).await;
     let refused = tokio::time::Instant::now();
     fake.next_list(PATH).await.too_many_requests(3);
     let _again = fake.next_list(PATH).await;
@@ -170,14 +173,8 @@ async fn retry_after_is_obeyed() {
 #[tokio::test]
 async fn a_list_of_several_pages_shows_at_its_end_only() {
     let mut fake = FakeApiServer::start().await;
-    let kubeconfig = fake.kubeconfig();
-    let flags = [
-        "--kubeconfig",
-        path(&kubeconfig),
-        "--configmap-selector",
-        "app=web",
-    ];
-    let sidecar = Sidecar::start(&flags).await;
+    let flags = ["--configmap-selector", "app=web"];
+    let sidecar = sidecar(&fake, &flags).await;
     let object = |name: &str| config_map("default", name, "9", &[("K", name)]);
     let page = fake.next_list(PATH).await;
     assert_eq!(page.asked.query("labelSelector"), Some("app=web"));
@@ -209,7 +206,7 @@ async fn a_rotated_token_is_read_again_after_a_401() {
     let token = dir.path().join("token");
     std::fs::write(&token, "old").unwrap();
     let kubeconfig = fake.kubeconfig_with_token(&token);
-    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig), "--configmap", "web"]).await;
+    let sidecar = sidecar_with(&kubeconfig, &["--configmap", "web"]).await;
     let list = fake.next_list(PATH).await;
     assert_eq!(list.asked.token(), Some("old"));
     std::fs::write(&token, "new").unwrap();
@@ -248,8 +245,7 @@ async fn a_role_taken_away_leaves_the_last_good_content_and_says_so() {
 #[tokio::test]
 async fn concurrent_first_reads_share_one_fetch_and_a_404_is_remembered() {
     let mut fake = FakeApiServer::start().await;
-    let kubeconfig = fake.kubeconfig();
-    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig)]).await;
+    let sidecar = sidecar(&fake, &[]).await;
     let reads: Vec<_> = (0..20)
         .map(|_| {
             let url = sidecar.url("/kv/default/web/GREETING");
@@ -290,8 +286,7 @@ async fn concurrent_first_reads_share_one_fetch_and_a_404_is_remembered() {
 #[tokio::test]
 async fn a_forbidden_object_read_on_demand_is_the_api_servers_403() {
     let mut fake = FakeApiServer::start().await;
-    let kubeconfig = fake.kubeconfig();
-    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig)]).await;
+    let sidecar = sidecar(&fake, &[]).await;
     let (answer, ()) = tokio::join!(sidecar.text("/kv/default/web"), async {
         fake.next_list(PATH).await.forbidden();
     });
@@ -308,16 +303,8 @@ async fn a_forbidden_object_read_on_demand_is_the_api_servers_403() {
 #[tokio::test]
 async fn an_object_over_the_bound_is_refused_and_found_when_it_shrinks() {
     let mut fake = FakeApiServer::start().await;
-    let kubeconfig = fake.kubeconfig();
-    let flags = [
-        "--kubeconfig",
-        path(&kubeconfig),
-        "--configmap",
-        "web",
-        "--max-bytes",
-        "1Ki",
-    ];
-    let sidecar = Sidecar::start(&flags).await;
+    let flags = ["--configmap", "web", "--max-bytes", "1Ki"];
+    let sidecar = sidecar(&fake, &flags).await;
     let large = "x".repeat(2_000);
     fake.next_list(PATH)
         .await
@@ -340,8 +327,7 @@ async fn an_object_over_the_bound_is_refused_and_found_when_it_shrinks() {
 #[tokio::test]
 async fn a_read_during_the_fetch_of_another_joins_it() {
     let mut fake = FakeApiServer::start().await;
-    let kubeconfig = fake.kubeconfig();
-    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig)]).await;
+    let sidecar = sidecar(&fake, &[]).await;
     let read = || {
         let url = sidecar.url("/kv/default/web/GREETING");
         tokio::spawn(async move { support::http::get(&url, &[]).await.unwrap() })
@@ -364,8 +350,7 @@ async fn a_read_during_the_fetch_of_another_joins_it() {
 #[tokio::test]
 async fn a_throttled_fetch_is_not_repeated_before_its_time() {
     let mut fake = FakeApiServer::start().await;
-    let kubeconfig = fake.kubeconfig();
-    let sidecar = Sidecar::start(&["--kubeconfig", path(&kubeconfig)]).await;
+    let sidecar = sidecar(&fake, &[]).await;
     let get = || sidecar.get("/kv/default/web", &[]);
     let (first, ()) = tokio::join!(get(), async {
         fake.next_list(PATH).await.too_many_requests(20);
@@ -380,17 +365,14 @@ async fn a_throttled_fetch_is_not_repeated_before_its_time() {
 #[tokio::test]
 async fn what_a_selector_may_hold_is_not_missing_before_its_first_list() {
     let mut fake = FakeApiServer::start().await;
-    let kubeconfig = fake.kubeconfig();
     let flags = [
-        "--kubeconfig",
-        path(&kubeconfig),
         "--configmap-selector",
         "app=web",
         "--secret-selector",
         "app=db",
         "--no-on-demand",
     ];
-    let sidecar = Sidecar::start(&flags).await;
+    let sidecar = sidecar(&fake, &flags).await;
     for name in ["web", "secret:db"] {
         let answer = sidecar.get(&format!("/kv/default/{name}"), &[]).await;
         assert_eq!(answer.status(), 503, "{name}");
@@ -426,17 +408,14 @@ async fn the_age_grows_through_a_watch_that_is_accepted_and_then_expired() {
 #[tokio::test]
 async fn a_list_over_the_bound_holds_what_fits_and_names_the_rest() {
     let mut fake = FakeApiServer::start().await;
-    let kubeconfig = fake.kubeconfig();
     let flags = [
-        "--kubeconfig",
-        path(&kubeconfig),
         "--configmap-selector",
         "app=web",
         "--max-bytes",
         "1Ki",
         "--no-on-demand",
     ];
-    let sidecar = Sidecar::start(&flags).await;
+    let sidecar = sidecar(&fake, &flags).await;
     let large = "x".repeat(600);
     let object = |name: &str| config_map("default", name, "9", &[("K", &large)]);
     fake.next_list(PATH)

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use super::problem::{problem, unavailable};
 use super::{Answer, Api, NOSNIFF};
 use crate::store::demand::{Demander, Unmet};
-use crate::store::{ETag, Kind, Lookup, Object, Scope, ScopeSpec, Selects};
+use crate::store::{ETag, Kind, Lookup, Object, Scope, Selects};
 
 mod precondition;
 pub mod target;
@@ -112,14 +112,8 @@ impl Api {
             Lookup::Pending(scope)
                 if matches!(origin, Origin::Hit)
                     && self.fetches(target)
-                    && !matches!(
-                        scope.spec(),
-                        ScopeSpec {
-                            on_demand: false,
-                            selects: Selects::Named(_) | Selects::Directory(_),
-                            ..
-                        }
-                    ) =>
+                    && (scope.spec().on_demand
+                        || matches!(scope.spec().selects, Selects::Selector { .. })) =>
             {
                 None
             }

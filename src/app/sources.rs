@@ -136,11 +136,7 @@ fn targets(source: &config::Source, names: &Names) -> Vec<(Selects, Target)> {
         if object.optional && mounted.contains(&reference) {
             return None;
         }
-        let target = Target {
-            kind: reference.kind,
-            namespace: Some(reference.namespace.to_string()),
-            select: Select::Name(reference.name.to_string()),
-        };
+        let target = Target::named(&reference);
         Some((Selects::Named(reference), target))
     });
     let selectors = source.selectors.iter().map(|selector| {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, interval};
 use tracing::{debug, info};
 
 use super::kube::machine::Failure;
-use super::kube::{Select, Target, Watch};
+use super::kube::{Target, Watch};
 use crate::metrics::{self, Metrics};
 use crate::shutdown::Shutdown;
 use crate::store::demand::{Demand, Unmet};
@@ -122,13 +122,8 @@ impl OnDemand {
         }
         debug!(object = %reference, "fetching on demand");
         let scope = self.writer.scope(ScopeSpec::on_demand(reference.clone()));
-        let target = Target {
-            kind: reference.kind,
-            namespace: Some(reference.namespace.to_string()),
-            select: Select::Name(reference.name.to_string()),
-        };
         let watch = Watch::new(
-            target,
+            Target::named(&reference),
             scope,
             self.upstream.lease(),
             self.metrics.clone(),

@@ -36,6 +36,20 @@ pub struct Target {
     pub select: Select,
 }
 
+// === impl Target ===
+
+impl Target {
+    /// One object by name.
+    #[must_use]
+    pub fn named(reference: &ObjectRef) -> Self {
+        Self {
+            kind: reference.kind,
+            namespace: Some(reference.namespace.to_string()),
+            select: Select::Name(reference.name.to_string()),
+        }
+    }
+}
+
 /// Which objects of a namespace.
 #[derive(Debug, Clone)]
 pub enum Select {
@@ -218,18 +232,12 @@ impl Watch {
     async fn follow(&mut self, events: &mut Events) -> Result<(), Failed> {
         // A resourceVersion that is too old is accepted first and refused right after: being
         // accepted is no contact yet.
-        let first = match timeout(SILENT, events.next()).await {
-            Err(_) => {
-                self.feed(Input::Opened);
-                events.next().await?
-            }
-            Ok(first) => {
-                let first = first?;
-                self.feed(Input::Opened);
-                first
-            }
+        let early = timeout(SILENT, events.next()).await.ok().transpose()?;
+        self.feed(Input::Opened);
+        let mut next = match early {
+            Some(first) => first,
+            None => events.next().await?,
         };
-        let mut next = first;
         while let Some(event) = next {
             self.metrics.watch_events.get_or_create(&self.label).inc();
             let event = event.map_object(|raw| self.scope.freeze(raw));
