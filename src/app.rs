@@ -87,7 +87,7 @@ impl App {
     pub async fn start(config: Config) -> Result<Self, Fatal> {
         refuse_host_pid(&config)?;
         raise_open_files();
-        let upstream = sources::upstream(&config.source).await?;
+        let upstream = sources::upstream(&config.connection, &config.source).await?;
         let context = || upstream.as_ref().map(Upstream::default_namespace);
         let named = config.source.namespace.clone();
         let namespace = named.or_else(pod_namespace).or_else(context);

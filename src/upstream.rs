@@ -12,8 +12,10 @@ use std::time::Instant;
 
 use kube::Client;
 
+use crate::config;
+
 pub use connection::Heard;
-pub use credentials::{CredentialsError, Settings, pod_namespace};
+pub use credentials::{CredentialsError, pod_namespace};
 
 /// Watches that share one connection. API servers since 1.29 allow 100 concurrent streams.
 pub const WATCHES_PER_CONNECTION: usize = 64;
@@ -39,7 +41,7 @@ pub struct Upstream {
 }
 
 struct Shared {
-    settings: Settings,
+    settings: config::Connection,
     heard: Heard,
     /// Serializes building, so that an exec plugin runs once.
     building: tokio::sync::Mutex<()>,
@@ -74,7 +76,7 @@ impl Upstream {
     ///
     /// # Errors
     /// [`CredentialsError`] where there are none or the kubeconfig is unusable.
-    pub async fn new(settings: Settings) -> Result<Self, CredentialsError> {
+    pub async fn new(settings: config::Connection) -> Result<Self, CredentialsError> {
         // Fails only if a provider is installed already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = credentials::load(&settings).await?;

@@ -12,7 +12,7 @@ use crate::source::kube::{Select, Target, Watch};
 use crate::source::{Wanted, demand, dir, hold_until_synced, mount};
 use crate::store::demand::{Demand, Demander};
 use crate::store::{self, Kind, ObjectRef, ScopeSpec, Selects};
-use crate::upstream::{self, CredentialsError, Upstream};
+use crate::upstream::{CredentialsError, Upstream};
 
 /// Demands that wait unread; more readers wait to ask.
 const DEMANDS: usize = 64;
@@ -27,7 +27,10 @@ fn kind(kind: ObjectKind) -> Kind {
 
 /// Finds the credentials, unless nothing needs an API server. `None` without them where only
 /// on-demand reads would have used it.
-pub(super) async fn upstream(source: &config::Source) -> Result<Option<Upstream>, Fatal> {
+pub(super) async fn upstream(
+    connection: &config::Connection,
+    source: &config::Source,
+) -> Result<Option<Upstream>, Fatal> {
     let mounted = |object: &config::ObjectName| source.mounts.iter().any(|m| m.object == *object);
     let named = source
         .objects
@@ -37,11 +40,7 @@ pub(super) async fn upstream(source: &config::Source) -> Result<Option<Upstream>
     if source.dir.is_some() || !(required || source.on_demand) {
         return Ok(None);
     }
-    let settings = upstream::Settings {
-        kubeconfig: source.kubeconfig.clone(),
-        context: source.context.clone(),
-    };
-    match Upstream::new(settings).await {
+    match Upstream::new(connection.clone()).await {
         Ok(upstream) => Ok(Some(upstream)),
         // The kubelet names the API server also to pods without a service account token.
         Err(CredentialsError::None(_) | CredentialsError::InCluster(_)) if !required => {

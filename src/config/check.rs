@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::errors::Faults;
 use super::model::{
-    Config, Log, LogFormat, NamedObject, ObjectKind, ObjectName, Rule, Selector, Serve, Settle,
-    Source,
+    Config, Connection, Log, LogFormat, NamedObject, ObjectKind, ObjectName, Rule, Selector, Serve,
+    Settle, Source,
 };
 use super::partial::{Entry, Partial};
 use super::{file, flags};
@@ -51,9 +51,12 @@ pub(crate) fn config(settings: Partial, faults: &mut Faults) -> Option<Config> {
             Entry::Selected(selector) => selectors.push(selector),
         }
     }
-    let mut source = Source {
+    let connection = Connection {
         kubeconfig: settings.kubeconfig,
         context: settings.context,
+        ..Connection::default()
+    };
+    let mut source = Source {
         namespace: settings.namespace,
         objects,
         selectors,
@@ -65,6 +68,8 @@ pub(crate) fn config(settings: Partial, faults: &mut Faults) -> Option<Config> {
     check_duplicates(&source, faults);
     add_objects_of_rules(&mut source, &on_change);
     let serve = Serve {
+        own_routes: true,
+        unix_only: false,
         address: settings.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         port: settings.port.unwrap_or(PORT),
         unix_socket: settings.unix_socket,
@@ -79,8 +84,10 @@ pub(crate) fn config(settings: Partial, faults: &mut Faults) -> Option<Config> {
     };
     check_serve(&serve, faults);
     Some(Config {
+        connection,
         source,
         serve,
+        proxy: None,
         on_change,
         settle: settings.settle.unwrap_or(SETTLE),
         log: Log {

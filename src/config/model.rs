@@ -5,13 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What `attache run` is to do.
+/// What `attache run` or `attache proxy` is to do.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Which API server, and as whom.
+    pub connection: Connection,
     /// Where objects come from.
     pub source: Source,
-    /// How they are served.
+    /// Where attache listens, and for whom.
     pub serve: Serve,
+    /// How what is not attache's own goes to the API server; `None` with `--no-proxy`.
+    pub proxy: Option<Proxy>,
     /// The rules, in order.
     pub on_change: Vec<Rule>,
     /// The settle times of rules that give none.
@@ -20,13 +24,83 @@ pub struct Config {
     pub log: Log,
 }
 
-/// Where objects come from.
-#[derive(Debug, Clone)]
-pub struct Source {
+/// Which API server, and as whom: kubectl's global flags that choose the connection.
+#[derive(Debug, Clone, Default)]
+pub struct Connection {
     /// `--kubeconfig`: wins over all other credentials.
     pub kubeconfig: Option<PathBuf>,
     /// `--context`: a context of the kubeconfig.
     pub context: Option<String>,
+    /// `--cluster`: a cluster of the kubeconfig, instead of the context's.
+    pub cluster: Option<String>,
+    /// `--user`: a user of the kubeconfig, instead of the context's.
+    pub user: Option<String>,
+    /// `--server`: the API server's URL.
+    pub server: Option<http::Uri>,
+    /// `--token`: a bearer token, instead of the user's.
+    pub token: Option<Token>,
+    /// `--certificate-authority`: a PEM file that the API server's certificate is held against.
+    pub certificate_authority: Option<PathBuf>,
+    /// `--insecure-skip-tls-verify`: take any certificate.
+    pub insecure_skip_tls_verify: bool,
+    /// `--tls-server-name`: the name that the certificate must bear, and that SNI sends.
+    pub tls_server_name: Option<String>,
+    /// `--as`: the user to impersonate.
+    pub impersonate_user: Option<String>,
+    /// `--as-group`: the groups to impersonate.
+    pub impersonate_groups: Vec<String>,
+    /// `--keepalive`: the period of TCP keep-alive probes to the API server; zero sends none.
+    /// `None` is attache's own.
+    pub keepalive: Option<Duration>,
+}
+
+/// A bearer token. Printing it shows `MASKED`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+/// What goes to the API server, and how: `kubectl proxy`'s flags.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// `None` with `--disable-filter`.
+    pub filter: Option<Filter>,
+    /// `--api-prefix`: the path under which the API is served; begins and ends with a slash.
+    pub api_prefix: String,
+    /// `--append-server-path`: the path of the server's URL goes before every path, even one
+    /// that begins with it.
+    pub append_server_path: bool,
+    /// `--request-timeout`: how long the API server may take to begin its answer; watches,
+    /// followed logs and upgrades are exempt. `None` is without end.
+    pub request_timeout: Option<Duration>,
+    /// `--www`: files served beside the API.
+    pub www: Option<Www>,
+}
+
+/// Which requests go to the API server: the regexes of `--accept-paths`, `--reject-paths` and
+/// `--reject-methods`. They are not anchored. No rejecting ones reject nothing; no accepting ones
+/// accept nothing.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// One of these must match the path.
+    pub accept_paths: Vec<regex_lite::Regex>,
+    /// None of these may match the path. In them, `.` matches a line break too, so that an encoded
+    /// one is no way around.
+    pub reject_paths: Vec<regex_lite::Regex>,
+    /// None of these may match the method.
+    pub reject_methods: Vec<regex_lite::Regex>,
+}
+
+/// Static files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Www {
+    /// `--www`: the directory.
+    pub root: PathBuf,
+    /// `--www-prefix`: the path they are served under; begins and ends with a slash.
+    pub prefix: String,
+}
+
+/// Where objects come from.
+#[derive(Debug, Clone)]
+pub struct Source {
     /// `--namespace`; else the pod's own, the context's, `default`.
     pub namespace: Option<String>,
     /// The objects named, those that a rule names included.
@@ -103,9 +177,13 @@ pub struct Mount {
     pub path: PathBuf,
 }
 
-/// How objects are served.
+/// Where attache listens, and for whom.
 #[derive(Debug, Clone)]
 pub struct Serve {
+    /// Whether attache's own routes are served: by `attache run`, not by `attache proxy`.
+    pub own_routes: bool,
+    /// Listen on the Unix socket alone, as `kubectl proxy --unix-socket` does.
+    pub unix_only: bool,
     /// `--address`: a loopback address unless `allow_non_loopback`. The default 127.0.0.1 also
     /// listens on `[::1]` where the machine has it.
     pub address: IpAddr,
@@ -222,6 +300,28 @@ pub enum LogFormat {
     Text,
     /// For machines, one object a line.
     Json,
+}
+
+// === impl Token ===
+
+impl Token {
+    /// Keeps a token.
+    #[must_use]
+    pub fn new(token: String) -> Self {
+        Self(token)
+    }
+
+    /// The token itself, for the request that needs it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MASKED")
+    }
 }
 
 // === impl WebhookUrl ===

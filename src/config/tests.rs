@@ -119,9 +119,15 @@ log: {level: debug, format: json}
 fn a_file_says_all_that_flags_can() {
     let config = load_run(&[], Some(FILE)).unwrap();
     let source = &config.source;
-    assert_eq!(source.kubeconfig.as_deref(), Some(Path::new("/k")));
     assert_eq!(
-        (source.context.as_deref(), source.namespace.as_deref()),
+        config.connection.kubeconfig.as_deref(),
+        Some(Path::new("/k"))
+    );
+    assert_eq!(
+        (
+            config.connection.context.as_deref(),
+            source.namespace.as_deref()
+        ),
         (Some("c"), Some("prod"))
     );
     assert_eq!(

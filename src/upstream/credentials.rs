@@ -1,18 +1,9 @@
 //! Which credentials: `--kubeconfig`, `$KUBECONFIG`, the pod's service account, `~/.kube/config`.
 
-use std::path::PathBuf;
-
 use kube::Config;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
-/// What the configuration says about the connection.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// A kubeconfig that wins over everything else.
-    pub kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context; else its current one.
-    pub context: Option<String>,
-}
+use crate::config::Connection;
 
 /// Why no credentials could be read.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +38,7 @@ pub fn pod_namespace() -> Option<String> {
 }
 
 /// Reads the credentials, in that order.
-pub(super) async fn load(settings: &Settings) -> Result<Config, CredentialsError> {
+pub(super) async fn load(settings: &Connection) -> Result<Config, CredentialsError> {
     let options = KubeConfigOptions {
         context: settings.context.clone(),
         ..Default::default()

@@ -8,9 +8,9 @@ async fn upstream() -> Upstream {
         r#"{"apiVersion":"v1","kind":"Config","current-context":"a","clusters":[{"name":"c","cluster":{"server":"http://127.0.0.1:1"}}],"users":[{"name":"u","user":{"token":"t"}}],"contexts":[{"name":"a","context":{"cluster":"c","user":"u","namespace":"team"}}]}"#,
     )
     .unwrap();
-    let settings = Settings {
+    let settings = config::Connection {
         kubeconfig: Some(path),
-        context: None,
+        ..Default::default()
     };
     Upstream::new(settings).await.unwrap()
 }
@@ -53,9 +53,9 @@ async fn credentials_are_read_once_for_any_number_of_refusals() {
 
 #[tokio::test]
 async fn a_missing_kubeconfig_is_named() {
-    let settings = Settings {
+    let settings = config::Connection {
         kubeconfig: Some("/nonexistent/kubeconfig".into()),
-        context: None,
+        ..Default::default()
     };
     let error = Upstream::new(settings).await.err().unwrap();
     assert!(
