@@ -9,6 +9,10 @@
 
 mod support;
 
+#[allow(unreachable_pub, reason = "as in the support: nothing outside uses it")]
+#[path = "api_server/differential.rs"]
+mod differential;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
