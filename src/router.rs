@@ -21,6 +21,11 @@ use crate::http::{Body, Handler};
 
 mod host;
 mod meter;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the router does not dispatch to it yet")
+)]
+mod www;
 
 use host::HostFilter;
 use meter::Meter;
