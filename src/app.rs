@@ -207,7 +207,7 @@ impl App {
         let config = self.proxy.as_ref()?;
         let upstream = self.upstream.clone()?;
         let proxy = Proxy::new(upstream, config, self.metrics.clone(), drain.clone());
-        Some(Outside::new(proxy, config.filter.is_some()))
+        Some(Outside::new(proxy, config))
     }
 
     fn start_rules(&mut self, config: &Config) {

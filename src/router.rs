@@ -22,6 +22,7 @@ use crate::http::{Body, Handler, Peer};
 mod host;
 mod meter;
 mod outside;
+mod www;
 
 use host::HostFilter;
 use meter::Meter;
@@ -50,6 +51,8 @@ enum Route {
     Other,
     /// The API server's.
     Proxy,
+    /// A static file.
+    Www,
 }
 
 impl Route {
@@ -62,7 +65,7 @@ impl Route {
         Route::Status,
     ];
 
-    const ALL: [Route; 8] = [
+    const ALL: [Route; 9] = [
         Route::Object,
         Route::Key,
         Route::Live,
@@ -71,6 +74,7 @@ impl Route {
         Route::Status,
         Route::Other,
         Route::Proxy,
+        Route::Www,
     ];
 
     fn pattern(self) -> &'static str {
@@ -83,6 +87,7 @@ impl Route {
             Route::Status => "/-/status",
             Route::Other => "other",
             Route::Proxy => "proxy",
+            Route::Www => "www",
         }
     }
 }
@@ -219,7 +224,7 @@ impl Router {
             Route::Ready => self.api.ready(),
             Route::Metrics => self.api.metrics(),
             Route::Status => self.api.status(),
-            Route::Other | Route::Proxy => self.elsewhere(request),
+            Route::Other | Route::Proxy | Route::Www => self.elsewhere(request),
         };
         (route, answer)
     }
@@ -267,16 +272,18 @@ impl Handler for Router {
             return Box::pin(self.answer_outside(outside, request, peer)).await;
         }
         let (request, body) = request.into_parts();
-        // Our routes read no bodies. What is left unread must not be taken for a next request
-        // (RFC 9112, sections 6.3 and 9.3), so the connection ends.
-        let unread = !body.is_end_stream();
-        drop(body);
         let mut answer = self.answer(&request).await;
-        if unread {
-            let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(CONNECTION, close);
-        }
+        close_unless_read(&body, &mut answer);
         answer.map(Either::Left)
+    }
+}
+
+/// Ends the connection after an answer that was given without the body's being read: what is left
+/// of it must not be taken for a next request (RFC 9112, sections 6.3 and 9.3).
+pub(crate) fn close_unless_read<B>(body: &Incoming, answer: &mut Response<B>) {
+    if !body.is_end_stream() {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
     }
 }
 

@@ -163,6 +163,12 @@ impl Policy {
     }
 }
 
+/// Whether a path has no literal `//`, `.` or `..` to be redirected away from.
+#[must_use]
+pub fn is_clean(path: &str) -> bool {
+    path::clean(path) == path
+}
+
 fn any(regexes: &[Regex], text: &str) -> bool {
     regexes.iter().any(|regex| regex.is_match(text))
 }

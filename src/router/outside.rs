@@ -1,17 +1,23 @@
-//! What is not attache's own: the API server's.
+//! What is not attache's own: static files, and the API server's.
 
 use std::time::Instant;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 
+use super::www::Www;
 use super::{Route, Router};
+use crate::config;
 use crate::http::{Body, Peer};
-use crate::proxy::{Proxy, reply};
+use crate::proxy::{Proxy, policy, reply};
 
 /// Who answers what is not attache's own.
 pub struct Outside {
     proxy: Proxy,
+    www: Option<Www>,
+    /// Where the API begins; it has the paths that it and the static files could both serve, if
+    /// it is the longer one.
+    api_prefix: String,
     /// Whether the Host filter holds here, too.
     filters_hosts: bool,
 }
@@ -19,13 +25,23 @@ pub struct Outside {
 // === impl Outside ===
 
 impl Outside {
-    /// The API server, through `proxy`, for any host unless `filters_hosts`.
+    /// The API server through `proxy`, and the files that `config` names; for any host unless
+    /// the configuration has a filter.
     #[must_use]
-    pub fn new(proxy: Proxy, filters_hosts: bool) -> Self {
+    pub fn new(proxy: Proxy, config: &config::Proxy) -> Self {
         Self {
             proxy,
-            filters_hosts,
+            www: config.www.clone().map(Www::new),
+            api_prefix: config.api_prefix.clone(),
+            filters_hosts: config.filter.is_some(),
         }
+    }
+
+    /// Who serves a file for `path`. A path that is not clean is left to the proxy's redirect.
+    fn files(&self, path: &str) -> Option<&Www> {
+        let www = self.www.as_ref().filter(|www| www.serves(path))?;
+        let is_api = path.starts_with(&self.api_prefix) && self.api_prefix.len() > www.prefix_len();
+        (!is_api && policy::is_clean(path)).then_some(www)
     }
 }
 
@@ -45,8 +61,16 @@ impl Router {
             self.meter.refused(refusal.status);
             return reply::refused(refusal.status, &refusal.detail);
         }
-        let answer = outside.proxy.answer(request, peer).await;
-        self.meter.answered(Route::Proxy, answer.status(), started);
+        let (route, answer) = match outside.files(request.uri().path()) {
+            Some(www) => {
+                let (request, body) = request.into_parts();
+                let mut answer = www.answer(&request).await;
+                super::close_unless_read(&body, &mut answer);
+                (Route::Www, answer)
+            }
+            None => (Route::Proxy, outside.proxy.answer(request, peer).await),
+        };
+        self.meter.answered(route, answer.status(), started);
         answer
     }
 }
