@@ -212,7 +212,6 @@ fn a_path_with_literal_dots_or_double_slashes_is_redirected() {
         ("/api/v1/pods/..", "/api/v1"),
         ("/api/v1/pods/../", "/api/v1/"),
         ("/a/../../b?x=//..&y=%2F;", "/b?x=//..&y=%2F;"),
-        ("/a//b%2Fc%zz?", "400"),
         ("/a//b%2Fc%2e%2E?", "/a/b%2Fc%2e%2E?"),
         // Before the filter.
         (
@@ -225,10 +224,7 @@ fn a_path_with_literal_dots_or_double_slashes_is_redirected() {
         ("/./\\example.com", "/%5Cexample.com"),
         ("//caf\u{e9}?caf\u{e9}", "/caf%C3%A9?caf%C3%A9"),
     ] {
-        match decide(&policy, target) {
-            Verdict::Malformed(_) => assert_eq!(location, "400", "{target}"),
-            verdict => assert_eq!(verdict, redirected(location), "{target}"),
-        }
+        assert_eq!(decide(&policy, target), redirected(location), "{target}");
     }
     for clean in ["/a/...", "/.a/b./..c", "/a/.../", "/a;..", "/a/b/"] {
         assert_eq!(decide(&policy, clean), forwarded(clean), "{clean}");
@@ -272,6 +268,7 @@ fn what_is_no_path_is_malformed() {
         "/%2g/x",
         "/a%",
         "/%%32%65",
+        "/a//b%zz",
         "/a#b",
         "/a?b#c",
         "/a b",
