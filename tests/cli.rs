@@ -27,18 +27,21 @@ fn output(mut command: Command) -> (i32, String, String) {
 }
 
 #[test]
-fn the_help_of_run_is_the_documented_one() {
-    let (code, help, stderr) = output(attache(&["run", "--help"]));
-    assert_eq!((code, stderr.as_str()), (0, ""));
-    let snapshot = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/help-run.txt");
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        fs::write(snapshot, &help).unwrap();
+fn the_help_is_the_documented_one() {
+    for command in ["run", "proxy"] {
+        let (code, help, stderr) = output(attache(&[command, "--help"]));
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        let snapshots = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots");
+        let snapshot = format!("{snapshots}/help-{command}.txt");
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            fs::write(&snapshot, &help).unwrap();
+        }
+        let expected = fs::read_to_string(&snapshot).unwrap();
+        assert_eq!(
+            help, expected,
+            "if the change is meant: UPDATE_SNAPSHOTS=1 cargo test --test cli"
+        );
     }
-    let expected = fs::read_to_string(snapshot).unwrap();
-    assert_eq!(
-        help, expected,
-        "if the change is meant: UPDATE_SNAPSHOTS=1 cargo test --test cli"
-    );
 }
 
 #[test]
