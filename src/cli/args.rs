@@ -26,7 +26,8 @@ pub(super) struct Cli {
 pub enum Command {
     /// Serve ConfigMaps on localhost and tell the app when they change
     Run(Box<Run>),
-    /// Serve the Kubernetes API on localhost with the pod's credentials, as kubectl proxy does
+    /// Serve the Kubernetes API on localhost, with the credentials of the pod or a kubeconfig, as
+    /// kubectl proxy does
     Proxy(Box<Proxy>),
     /// Print a ConfigMap, or one key's raw value, from the running sidecar
     Get(Get),
