@@ -134,7 +134,7 @@ async fn against_an_upstream(kubectl: &Path, subject: Subject) -> Comparison {
     for group in hops::all() {
         comparison.run(&plain, &group, ["", ""]).await;
     }
-    streams::tunnels(&mut comparison, &upstream, &plain).await;
+    streams::tunnels(&mut comparison, &plain).await;
     let below = upstream.kubeconfig("/k8s/clusters/c-1", token);
     for group in [hops::server_path(), hops::appended_server_path()] {
         comparison.run(&below, &group, ["", ""]).await;

@@ -163,6 +163,7 @@ pub fn steady(text: &str, proxy: &Proxy, namespace: &str) -> String {
             "UID",
         ),
         (r"resource version: \d+ \(\d+\)", "resource version: …"),
+        (r"(?m)^host: 127\.0\.0\.1:\d+$", "host: UPSTREAM"),
         (r"boundary=[0-9a-f]+", "boundary=…"),
         (r"--[0-9a-f]{60}", "--…"),
     ] {

@@ -34,4 +34,37 @@ pub struct Difference {
     pub why: &'static str,
 }
 
+/// A line of what the upstream receives that differs in request after request.
+#[derive(Debug)]
+pub struct Rule {
+    pub of: Of,
+    /// How kubectl's line begins.
+    pub kubectl: &'static str,
+    /// How attache's begins that stands in its place; empty: there is none.
+    pub attache: &'static str,
+    /// As in [`Difference`].
+    pub why: &'static str,
+}
+
+pub const RULES: &[Rule] = &[
+    Rule {
+        of: Of::Any,
+        kubectl: "accept-encoding: gzip",
+        attache: "",
+        why: "A request without `Accept-Encoding`",
+    },
+    Rule {
+        of: Of::Before(21),
+        kubectl: "host: PROXY",
+        attache: "host: UPSTREAM",
+        why: "`Host` as the API server gets it",
+    },
+    Rule {
+        of: Of::Any,
+        kubectl: "user-agent: kubectl/",
+        attache: "user-agent: attache/",
+        why: "A request without `User-Agent`",
+    },
+];
+
 pub const DIFFERENCES: &[Difference] = &[];

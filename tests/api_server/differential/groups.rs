@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::case::Case;
-use super::differences::{DIFFERENCES, Difference};
+use super::differences::{DIFFERENCES, Difference, RULES};
 use crate::support::proxy::{Proxy, version};
 
 /// Cases for proxies that were started with the same flags.
@@ -53,6 +53,8 @@ pub struct Comparison {
     cases: usize,
     seen: BTreeSet<&'static str>,
     applied: BTreeSet<&'static str>,
+    /// The rules that held in some case, by their place.
+    ruled: BTreeSet<usize>,
     report: String,
 }
 
@@ -66,6 +68,7 @@ impl Comparison {
             cases: 0,
             seen: BTreeSet::new(),
             applied: BTreeSet::new(),
+            ruled: BTreeSet::new(),
             report: String::new(),
         }
     }
@@ -108,6 +111,7 @@ impl Comparison {
     pub fn judge(&mut self, name: &'static str, request: &str, kubectl: &str, subject: &str) {
         assert!(self.seen.insert(name), "two cases are called {name:?}");
         self.cases += 1;
+        let (kubectl, subject) = (&self.ruled(kubectl, subject), subject);
         let found = DIFFERENCES.iter().find(|difference| {
             self.subject == Subject::Attache
                 && difference.of.holds(self.minor)
@@ -135,6 +139,32 @@ impl Comparison {
             cut(kubectl, subject),
             cut(subject, kubectl),
         );
+    }
+
+    /// kubectl's answer with the lines that attache says otherwise in every request, as attache
+    /// says them.
+    fn ruled(&mut self, kubectl: &str, subject: &str) -> String {
+        let mut lines: Vec<&str> = kubectl.lines().collect();
+        if self.subject == Subject::Kubectl {
+            return kubectl.to_owned();
+        }
+        for (place, rule) in RULES.iter().enumerate() {
+            let found = lines.iter().position(|line| line.starts_with(rule.kubectl));
+            let Some(found) = found.filter(|_| rule.of.holds(self.minor)) else {
+                continue;
+            };
+            let instead = subject.lines().find(|line| line.starts_with(rule.attache));
+            match instead {
+                _ if rule.attache.is_empty() && !subject.contains(rule.kubectl) => {
+                    lines.remove(found);
+                }
+                Some(line) if !rule.attache.is_empty() => lines[found] = line,
+                _ => continue,
+            }
+            self.ruled.insert(place);
+        }
+        let end = if kubectl.ends_with('\n') { "\n" } else { "" };
+        lines.join("\n") + end
     }
 
     /// Panics with all that was noted.

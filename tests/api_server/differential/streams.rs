@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::battery::{SPDY, WEBSOCKET};
 use super::case::steady;
 use super::groups::{Comparison, Group};
-use super::upstream::Upstream;
 use super::wire::{Connection, Head};
 use crate::support::control_plane::{ConfigMaps, ControlPlane};
 use crate::support::eventually;
@@ -243,7 +242,7 @@ async fn hello(connection: &mut Connection) -> String {
 }
 
 /// Tunnels to the upstream that echoes.
-pub async fn tunnels(comparison: &mut Comparison, upstream: &Upstream, kubeconfig: &Path) {
+pub async fn tunnels(comparison: &mut Comparison, kubeconfig: &Path) {
     let group = Group::new("tunnels", &[], Vec::new());
     let Some(pair) = comparison.pair(kubeconfig, &group).await else {
         return;
@@ -260,8 +259,7 @@ pub async fn tunnels(comparison: &mut Comparison, upstream: &Upstream, kubeconfi
     ] {
         let mut seen = Vec::new();
         for proxy in &pair {
-            let text = tunnelled(proxy, name).await;
-            seen.push(text.replace(&upstream.address().to_string(), "UPSTREAM"));
+            seen.push(tunnelled(proxy, name).await);
         }
         comparison.judge(name, name, &seen[0], &seen[1]);
     }

@@ -4,11 +4,19 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::server::TlsStream;
 
 use super::wire::{digest, fields};
 
@@ -24,12 +32,18 @@ impl Upstream {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a local address");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        // kubectl sends no credentials without TLS.
+        let tls = tls(&dir);
         let serves = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(BufReader::new(stream)));
+                let tls = tls.clone();
+                tokio::spawn(async move {
+                    let stream = tls.accept(stream).await.ok()?;
+                    serve(BufReader::new(stream)).await
+                });
             }
         });
-        let dir = tempfile::tempdir().expect("a temporary directory");
         Self {
             address,
             serves,
@@ -37,13 +51,9 @@ impl Upstream {
         }
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// A kubeconfig that leads here, with a server path and the user's credentials.
     pub fn kubeconfig(&self, path: &str, user: &str) -> PathBuf {
-        kubeconfig(&self.dir, &format!("http://{}{path}", self.address), user)
+        kubeconfig(&self.dir, &format!("https://{}{path}", self.address), user)
     }
 
     /// A kubeconfig that leads to a port where nobody listens.
@@ -58,13 +68,44 @@ impl Drop for Upstream {
     }
 }
 
+/// With a certificate of its own.
+fn tls(dir: &TempDir) -> TlsAcceptor {
+    let (key, certificate) = (dir.path().join("key.pem"), dir.path().join("ca.pem"));
+    let output = Command::new("openssl")
+        .args([
+            "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=upstream",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+        ])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .expect("openssl");
+    assert!(output.status.success(), "openssl: {output:?}");
+    let certificate = CertificateDer::from_pem_file(certificate).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("a certificate and its key");
+    TlsAcceptor::from(Arc::new(config))
+}
+
 fn kubeconfig(dir: &TempDir, server: &str, user: &str) -> PathBuf {
     let count = std::fs::read_dir(dir.path()).expect("a directory").count();
     let path = dir.path().join(format!("{count}.kubeconfig"));
     let text = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
          contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n\
-         clusters: [{{name: test, cluster: {{server: \"{server}\"}}}}]\n\
+         clusters: [{{name: test, cluster: {{server: \"{server}\", insecure-skip-tls-verify: true}}}}]\n\
          users: [{{name: test, user: {{{user}}}}}]\n"
     );
     std::fs::write(&path, text).expect("a file");
@@ -116,7 +157,7 @@ impl Received {
     }
 }
 
-type Stream = BufReader<TcpStream>;
+type Stream = BufReader<TlsStream<TcpStream>>;
 
 async fn line(stream: &mut Stream) -> Option<String> {
     let mut line = Vec::new();
