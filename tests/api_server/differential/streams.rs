@@ -201,7 +201,10 @@ async fn tunnelled(proxy: &Proxy, name: &'static str) -> String {
     connection.send(request + if early { "early " } else { "" });
     let head = connection.head().await.expect("an answer");
     let mut seen = format!("{}\n", head.status);
-    for (name, value) in &head.headers {
+    let mut headers = head.headers.clone();
+    headers.retain(|(name, _)| name != "date");
+    headers.sort();
+    for (name, value) in &headers {
         seen.push_str(&format!("{name}: {value}\n"));
     }
     if head.status != 101 {

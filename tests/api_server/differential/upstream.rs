@@ -239,7 +239,7 @@ async fn serve(mut stream: Stream) -> Option<()> {
         let (answer, keep) = answer(&received);
         stream.write_all(answer.as_bytes()).await.ok()?;
         if !keep {
-            return None;
+            return stream.shutdown().await.ok();
         }
     }
 }
@@ -324,7 +324,7 @@ async fn tunnel(mut stream: Stream, received: &Received) -> Option<()> {
     };
     if let Some(answer) = instead {
         stream.write_all(answer.as_bytes()).await.ok()?;
-        return None;
+        return stream.shutdown().await.ok();
     }
     let mut head = String::new();
     for (name, value) in &received.headers {
