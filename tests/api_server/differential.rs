@@ -178,7 +178,9 @@ async fn two_of_the_same_kubectl_proxy_do_not_differ() {
 #[test]
 fn the_documentation_has_every_difference() {
     let doc = include_str!("../../docs/kubectl-proxy.md");
-    let table = differences::DIFFERENCES.iter().map(|difference| difference.why);
+    let table = differences::DIFFERENCES
+        .iter()
+        .map(|difference| difference.why);
     for why in table.chain(differences::RULES.iter().map(|rule| rule.why)) {
         assert!(doc.contains(&format!("\n| {why} |")), "no row for {why:?}");
     }

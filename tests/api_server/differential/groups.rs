@@ -178,7 +178,11 @@ impl Comparison {
         assert!(self.cases >= at_least, "only {} cases", self.cases);
         if self.subject == Subject::Attache {
             for difference in DIFFERENCES {
-                for case in difference.cases.iter().filter(|case| !self.seen.contains(*case)) {
+                for case in difference
+                    .cases
+                    .iter()
+                    .filter(|case| !self.seen.contains(*case))
+                {
                     let _ = writeln!(self.report, "=== {case}: in the table, and no such case");
                 }
             }
@@ -197,7 +201,10 @@ impl Comparison {
             return String::new();
         }
         let count = self.report.matches("=== ").count();
-        format!("{name}: {count} of {} cases are not as expected\n{}", self.cases, self.report)
+        format!(
+            "{name}: {count} of {} cases are not as expected\n{}",
+            self.cases, self.report
+        )
     }
 }
 /// Where the head has the line that begins so; `Some(None)`: it has none, and is to have none, nor
@@ -217,10 +224,10 @@ fn stated(difference: &Difference, kubectl: &str, subject: &str) -> Result<(), S
         ("attache", difference.attache, subject, kubectl),
     ];
     for (side, says, own, other) in sides {
-        if let Some(missing) = says.iter().find(|text| !own.contains(**text)) {
-            return Err(format!("{side} does not say {missing:?}"));
+        if let Some(wrong) = says.iter().find(|part| !part.of(own)) {
+            return Err(format!("of {side} {wrong:?} does not hold"));
         }
-        if says.iter().all(|text| other.contains(text)) {
+        if says.iter().all(|part| part.of(other)) {
             return Err(format!("both say {says:?}: no difference"));
         }
     }
