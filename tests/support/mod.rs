@@ -20,6 +20,7 @@ pub mod control_plane;
 pub mod fake;
 pub mod http;
 pub mod nginx;
+pub mod proxy;
 pub mod receiver;
 pub mod relay;
 pub mod sidecar;
