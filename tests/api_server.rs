@@ -9,6 +9,13 @@
 
 mod support;
 
+#[macro_use]
+#[path = "api_server/through.rs"]
+mod through;
+
+#[path = "api_server/kubectl.rs"]
+mod kubectl;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,51 @@
+//! Every test of a client runs through attache, and through the proxy it replaces: there it shows
+//! that the test asks for no more than `kubectl proxy` gives.
+
+use std::path::Path;
+
+use crate::support::proxy::{Proxy, kubectls};
+
+/// The proxy that a test goes through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Through {
+    Attache,
+    KubectlProxy,
+}
+
+impl Through {
+    /// Starts it with these flags; of several kubectls, the newest.
+    pub(crate) async fn start(self, kubeconfig: &Path, flags: &[&str]) -> Proxy {
+        match self {
+            Self::Attache => Proxy::attache(kubeconfig, flags).await,
+            Self::KubectlProxy => {
+                let kubectls = kubectls();
+                Proxy::kubectl(kubectls.last().expect("one"), kubeconfig, flags).await
+            }
+        }
+    }
+}
+
+/// Makes two tests of each `async fn NAME(through: Through)`: `attache::NAME` and
+/// `kubectl_proxy::NAME`.
+macro_rules! through_either {
+    ($($test:ident),* $(,)?) => {
+        mod attache {
+            $(
+                #[tokio::test]
+                #[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+                async fn $test() {
+                    super::$test($crate::through::Through::Attache).await;
+                }
+            )*
+        }
+        mod kubectl_proxy {
+            $(
+                #[tokio::test]
+                #[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+                async fn $test() {
+                    super::$test($crate::through::Through::KubectlProxy).await;
+                }
+            )*
+        }
+    };
+}
