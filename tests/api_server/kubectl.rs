@@ -12,10 +12,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::support::control_plane::ControlPlane;
-use crate::support::kubelet::{Kubelet, LOG_LINES};
+use crate::support::kubelet::LOG_LINES;
 use crate::support::program::{Finished, Following, run};
 use crate::support::proxy::{Proxy, kubectls};
-use crate::through::Through;
+use crate::through::{ALL_PATHS, Through, with_a_pod};
 use crate::{LIMIT, text};
 
 through_either!(
@@ -30,9 +30,6 @@ through_either!(
     web_sockets_with_channels,
     a_watch_over_a_web_socket,
 );
-
-/// `--reject-paths=`: the default filter refuses exec and attach.
-const ALL_PATHS: &str = "--reject-paths=";
 
 /// A kubectl that knows nothing but the proxy's address.
 struct Kubectl {
@@ -79,16 +76,6 @@ impl Kubectl {
     fn follow(&self, args: &[&str]) -> Following {
         Following::start(self.command(args))
     }
-}
-
-/// A proxy with the administrator's rights, and the Pod `app` on a node of its own.
-async fn with_a_pod(through: Through, flags: &[&str]) -> (Proxy, Kubelet, String) {
-    let plane = ControlPlane::shared().await;
-    let namespace = plane.namespace().await;
-    let kubelet = Kubelet::start(plane).await;
-    kubelet.run_pod(plane, &namespace, "app").await;
-    let proxy = through.start(&plane.admin_kubeconfig(), flags).await;
-    (proxy, kubelet, namespace)
 }
 
 /// A mebibyte that does not repeat itself soon.

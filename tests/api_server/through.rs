@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use crate::support::control_plane::ControlPlane;
+use crate::support::kubelet::Kubelet;
 use crate::support::proxy::{Proxy, kubectls};
 
 /// The proxy that a test goes through.
@@ -23,6 +25,19 @@ impl Through {
             }
         }
     }
+}
+
+/// `--reject-paths=`: the default filter refuses exec and attach.
+pub(crate) const ALL_PATHS: &str = "--reject-paths=";
+
+/// A proxy with the administrator's rights, and the Pod `app` on a node of its own.
+pub(crate) async fn with_a_pod(through: Through, flags: &[&str]) -> (Proxy, Kubelet, String) {
+    let plane = ControlPlane::shared().await;
+    let namespace = plane.namespace().await;
+    let kubelet = Kubelet::start(plane).await;
+    kubelet.run_pod(plane, &namespace, "app").await;
+    let proxy = through.start(&plane.admin_kubeconfig(), flags).await;
+    (proxy, kubelet, namespace)
 }
 
 /// Makes two tests of each `async fn NAME(through: Through)`: `attache::NAME` and
