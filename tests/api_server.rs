@@ -15,6 +15,8 @@ mod through;
 
 #[path = "api_server/clients.rs"]
 mod clients;
+#[path = "api_server/controller.rs"]
+mod controller;
 #[path = "api_server/kubectl.rs"]
 mod kubectl;
 
