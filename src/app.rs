@@ -1,29 +1,32 @@
 //! The composition root: builds, binds, spawns, and ends everything in order.
 
 mod commands;
+mod guards;
+mod listeners;
 mod sources;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use tokio::task::{JoinError, JoinSet};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::api::Api;
-use crate::config::{Action, Config, Serve};
-use crate::http::listen::{self, BoundAddress};
+use crate::config::{Config, Serve};
 use crate::http::{self, Limits, Listener, Meters};
 use crate::metrics::Metrics;
+use crate::proxy::Proxy;
 use crate::readiness::Readiness;
-use crate::router::Router;
+use crate::router::{Outside, Router};
 use crate::shutdown::{self, Shutdown, Trigger};
 use crate::status::Board;
 use crate::store::demand::Demander;
 use crate::store::{self, Reader};
 use crate::upstream::{Upstream, pod_namespace};
-use crate::{api, process, react};
+use crate::{api, config, react};
 
 pub use commands::{config_from, get, healthcheck, install, run};
 
@@ -46,6 +49,8 @@ pub enum Fatal {
 pub struct Bound {
     /// The main listener's TCP addresses.
     pub addresses: Vec<SocketAddr>,
+    /// The main listener's Unix socket.
+    pub unix_socket: Option<PathBuf>,
     /// The admin listener's address.
     pub admin: Option<SocketAddr>,
 }
@@ -68,6 +73,7 @@ pub struct App {
     demander: Option<Demander>,
     upstream: Option<Upstream>,
     serve: Serve,
+    proxy: Option<config::Proxy>,
     max_bytes: usize,
 }
 
@@ -85,14 +91,15 @@ impl App {
     /// # Errors
     /// [`Fatal`]: credentials that are missing or unusable, an address that is taken.
     pub async fn start(config: Config) -> Result<Self, Fatal> {
-        refuse_host_pid(&config)?;
-        raise_open_files();
-        let upstream = sources::upstream(&config.connection, &config.source).await?;
+        guards::refuse_host_pid(&config)?;
+        guards::warn_of_open_doors(&config);
+        guards::raise_open_files();
+        let upstream = sources::upstream(&config).await?;
         let context = || upstream.as_ref().map(Upstream::default_namespace);
         let named = config.source.namespace.clone();
         let namespace = named.or_else(pod_namespace).or_else(context);
         let namespace: Arc<str> = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).into();
-        let (main, admin, bound) = bind(&config.serve).await?;
+        let (main, admin, bound) = listeners::bind(&config.serve).await?;
         let (writer, reader) = store::new(config.source.max_bytes);
         let (stopping, stop) = shutdown::channel();
         let mut app = Self {
@@ -110,6 +117,7 @@ impl App {
             demander: None,
             upstream,
             serve: config.serve.clone(),
+            proxy: config.proxy.clone(),
             max_bytes: config.source.max_bytes,
         };
         // Before the sources, so that rules see the first snapshot as their baseline.
@@ -133,7 +141,7 @@ impl App {
     /// [`Fatal::Other`] if a task ended that should not have: no half of attache goes on.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Fatal> {
         let (draining, drain) = shutdown::channel();
-        let (router, admin) = self.routers().context("the routes collide")?;
+        let (router, admin) = self.routers(&drain).context("the routes collide")?;
         let limits = Limits::new(self.serve.max_connections);
         let meters = Meters {
             open: self.metrics.http_connections.clone(),
@@ -176,7 +184,7 @@ impl App {
         }
     }
 
-    fn routers(&self) -> Result<(Router, Router), matchit::InsertError> {
+    fn routers(&self, drain: &Shutdown) -> Result<(Router, Router), matchit::InsertError> {
         let api = Arc::new(Api {
             reader: self.reader.clone(),
             demander: self.demander.clone(),
@@ -188,8 +196,18 @@ impl App {
             started: Instant::now(),
             silence: self.upstream.clone().map(silence),
         });
-        let main = Router::new(Arc::clone(&api), self.serve.accept_hosts.clone())?;
+        let hosts = self.serve.accept_hosts.clone();
+        let outside = self.outside(drain);
+        let main = Router::new(Arc::clone(&api), hosts, self.serve.own_routes, outside)?;
         Ok((main, Router::admin(api)?))
+    }
+
+    /// What is not attache's own, if there is an API server to proxy.
+    fn outside(&self, drain: &Shutdown) -> Option<Outside> {
+        let config = self.proxy.as_ref()?;
+        let upstream = self.upstream.clone()?;
+        let proxy = Proxy::new(upstream, config, self.metrics.clone(), drain.clone());
+        Some(Outside::new(proxy, config))
     }
 
     fn start_rules(&mut self, config: &Config) {
@@ -215,67 +233,5 @@ fn early(ended: Result<&'static str, JoinError>) -> anyhow::Error {
     match ended {
         Ok(name) => anyhow::anyhow!("the {name} ended before its time"),
         Err(error) => anyhow::Error::new(error).context("a task failed"),
-    }
-}
-
-async fn bind(serve: &Serve) -> Result<(Vec<Listener>, Vec<Listener>, Bound), Fatal> {
-    if serve.allow_non_loopback && !serve.address.is_loopback() {
-        warn!(address = %serve.address, "serving on an address that others can reach: whoever reaches it reads all that attache serves");
-    }
-    let mut main = listen::bind(serve.address, serve.port)
-        .await
-        .context("cannot listen")?;
-    let mut bound = Bound {
-        addresses: tcp_addresses(&main),
-        admin: None,
-    };
-    if let Some(path) = &serve.unix_socket {
-        main.push(listen::bind_unix(path).context("cannot listen")?);
-    }
-    let mut admin = Vec::new();
-    if let Some(address) = serve.admin_address {
-        admin = listen::bind(address.ip(), address.port())
-            .await
-            .context("cannot listen")?;
-        bound.admin = tcp_addresses(&admin).first().copied();
-    }
-    Ok((main, admin, bound))
-}
-
-fn tcp_addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
-    let tcp = |listener: &Listener| match listener.address() {
-        Ok(BoundAddress::Tcp(address)) => Some(address),
-        _ => None,
-    };
-    listeners.iter().filter_map(tcp).collect()
-}
-
-/// In the node's PID namespace a rule could match processes of other pods.
-fn refuse_host_pid(config: &Config) -> Result<(), Fatal> {
-    let signals = config
-        .on_change
-        .iter()
-        .any(|rule| matches!(rule.action, Action::Signal(_)));
-    let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
-    if signals && in_pod && process::in_host_pid_namespace() {
-        return Err(Fatal::Configuration(
-            "signal rules do not work with hostPID: true, where they could reach processes of \
-             other pods: set hostPID: false and shareProcessNamespace: true in the pod's spec"
-                .into(),
-        ));
-    }
-    Ok(())
-}
-
-/// Every connection and watch is a file; the soft limit is often 1,024.
-fn raise_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        warn!(%error, "the limit on open files stays as it is");
     }
 }

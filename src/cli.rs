@@ -1,7 +1,8 @@
 //! The command line: arguments and environment to strings by flag. What the strings mean is for
 //! the configuration to say, so that every fault is found in one run. No I/O.
 //!
-//! Reading order: [`Command`] and its flags (`args`), then how the environment joins in (`env`).
+//! Reading order: [`Command`] and its flags (`args`, those that commands share in `groups`), then
+//! how the environment joins in (`env`).
 
 use std::ffi::OsString;
 
@@ -10,9 +11,11 @@ use clap::{CommandFactory, FromArgMatches};
 
 mod args;
 mod env;
+mod groups;
 
 use args::Cli;
-pub use args::{Command, Completions, Get, Healthcheck, Install, Run, Sidecar};
+pub use args::{Command, Completions, Get, Healthcheck, Install, Proxy, Run, Sidecar};
+pub use groups::{Connection, Forward, Listen, Log, Token};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -68,6 +71,12 @@ pub fn parse(
         }) => {
             run.from_env = from_env;
             Some(Command::Run(run))
+        }
+        Ok(Cli {
+            command: Command::Proxy(mut proxy),
+        }) => {
+            proxy.from_env = from_env;
+            Some(Command::Proxy(proxy))
         }
         Ok(Cli { command }) => Some(command),
         Err(error) => {

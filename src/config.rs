@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`model`] (what the rest of attache sees), then how it is made: flags (`flags`)
 //! and file (`file`, over `yaml`) each become `partial` settings, flags win, and `check` turns
-//! what results into a [`Config`]. `names`, `units`, `signals` and `rules` read single values;
-//! `probes` is the configuration of the commands that talk to a running sidecar.
+//! what results into a [`Config`]. `connection` and `proxy` do all of that for their part. `names`,
+//! `units`, `regexes`, `signals` and `rules` read single values; `probes` is the configuration of the commands that talk to a running sidecar.
 
 use std::path::PathBuf;
 
@@ -12,12 +12,15 @@ use crate::cli::Command;
 pub mod model;
 
 mod check;
+mod connection;
 mod errors;
 mod file;
 mod flags;
 mod names;
 mod partial;
 mod probes;
+mod proxy;
+mod regexes;
 mod rules;
 mod signals;
 mod units;
@@ -30,7 +33,7 @@ pub use probes::{Endpoint, Get, Healthcheck, Probe};
 /// What the binary is to do, validated.
 #[derive(Debug)]
 pub enum Job {
-    /// `attache run`.
+    /// `attache run`, and `attache proxy`, which is it without routes of its own.
     Run(Box<Config>),
     /// `attache get`.
     Get(Get),
@@ -52,6 +55,9 @@ pub fn load(command: Option<Command>, found: Vec<String>) -> Result<Job, Faults>
     let job = match command {
         None => None,
         Some(Command::Run(run)) => check::run(&run, &mut faults).map(|c| Job::Run(Box::new(c))),
+        Some(Command::Proxy(proxy)) => {
+            check::api_alone(&proxy, &mut faults).map(|c| Job::Run(Box::new(c)))
+        }
         Some(Command::Get(get)) => probes::get(&get, &mut faults).map(Job::Get),
         Some(Command::Healthcheck(healthcheck)) => {
             probes::healthcheck(&healthcheck, &mut faults).map(Job::Healthcheck)

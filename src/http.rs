@@ -21,10 +21,14 @@ use crate::shutdown::Shutdown;
 
 mod connection;
 pub mod listen;
+mod peer;
 mod stream;
+mod tunnel;
 
 pub use listen::Listener;
+pub use peer::{MustStay, Peer};
 use stream::Stream;
+pub use tunnel::Tunnel;
 
 /// A response's body: held whole, or (boxed) streamed. The first costs no allocation.
 pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, std::io::Error>>;
@@ -82,8 +86,12 @@ pub struct Meters {
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. A panic ends its connection and nothing else.
-    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    /// Answers one request of `peer`. A panic ends its connection and nothing else.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+    ) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// Serves HTTP/1 on `listeners` until `shutdown`, then drains: what the backlog holds is still

@@ -19,6 +19,7 @@ pub mod config;
 pub mod http;
 pub mod metrics;
 pub mod process;
+pub mod proxy;
 pub mod react;
 pub mod readiness;
 pub mod router;

@@ -49,6 +49,13 @@ pub struct Action {
     pub result: &'static str,
 }
 
+/// Labels of a failure.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    /// `connect`, `broken`, `timeout` or `credentials`.
+    pub reason: &'static str,
+}
+
 /// Every metric, and the registry that encodes them.
 #[derive(Clone)]
 pub struct Metrics {
@@ -60,6 +67,8 @@ pub struct Metrics {
     pub http_connections: Gauge,
     /// Connections that could not be accepted.
     pub http_accept_errors: Counter,
+    /// Proxied requests that the API server gave no answer to.
+    pub proxy_errors: Family<Reason, Counter>,
     /// 1 while a scope is in contact with its source.
     pub scope_live: Family<Scope, Gauge>,
     /// Seconds out of contact; 0 while in contact.
@@ -108,6 +117,7 @@ impl Metrics {
             http_request_duration: Family::new_with_constructor(request_histogram),
             http_connections: Gauge::default(),
             http_accept_errors: Counter::default(),
+            proxy_errors: Family::default(),
             scope_live: Family::default(),
             scope_age: Family::default(),
             scope_objects: Family::default(),
@@ -149,6 +159,11 @@ impl Metrics {
             "http_accept_errors",
             "Connections that could not be accepted",
             self.http_accept_errors.clone(),
+        );
+        r.register(
+            "proxy_errors",
+            "Proxied requests without an answer of the API server, by reason",
+            self.proxy_errors.clone(),
         );
         self.register_sources(r);
     }

@@ -1,8 +1,8 @@
-//! Who answers: the Host filter first, then attache's own endpoints. What is left over will be
-//! the API server's.
+//! Who answers: the Host filter first, then attache's own endpoints; what is left over is the
+//! API server's.
 //!
-//! Reading order: `host` (who may ask at all), [`Router`] (where a request goes), then how it
-//! is counted.
+//! Reading order: `host` (who may ask at all), [`Router`] (where a request goes), `outside` (what
+//! is not attache's own), then how it is counted.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,20 +17,26 @@ use regex_lite::Regex;
 use crate::api::kv::{Target, target};
 use crate::api::problem::{problem, read_only};
 use crate::api::{Answer, Api};
-use crate::http::{Body, Handler};
+use crate::http::{Body, Handler, Peer};
 
 mod host;
 mod meter;
+mod outside;
+mod www;
 
 use host::HostFilter;
 use meter::Meter;
+pub use outside::Outside;
 
-/// The longest request target that is answered, in bytes; a longer one gets 414.
+/// The longest request target that our own routes answer, in bytes; a longer one gets 414.
 pub const MAX_TARGET: usize = 8 * 1024;
 
-/// The largest request head that is answered, in bytes: names, values and four more a header,
+/// The largest request head that our own routes answer, in bytes: names, values and four more a header,
 /// as they are sent. A larger one gets 431.
 pub const MAX_HEAD: usize = 32 * 1024;
+
+/// Where our own routes live; every other path belongs to the API server, as with `kubectl proxy`.
+const OWN: [&str; 3] = ["/kv", "/discover", "/-"];
 
 /// A route of ours. Metrics name it by its pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +49,23 @@ enum Route {
     Status,
     /// No route of ours.
     Other,
+    /// The API server's.
+    Proxy,
+    /// A static file.
+    Www,
 }
 
 impl Route {
-    const ALL: [Route; 7] = [
+    const OURS: [Route; 6] = [
+        Route::Object,
+        Route::Key,
+        Route::Live,
+        Route::Ready,
+        Route::Metrics,
+        Route::Status,
+    ];
+
+    const ALL: [Route; 9] = [
         Route::Object,
         Route::Key,
         Route::Live,
@@ -54,6 +73,8 @@ impl Route {
         Route::Metrics,
         Route::Status,
         Route::Other,
+        Route::Proxy,
+        Route::Www,
     ];
 
     fn pattern(self) -> &'static str {
@@ -65,6 +86,8 @@ impl Route {
             Route::Metrics => "/-/metrics",
             Route::Status => "/-/status",
             Route::Other => "other",
+            Route::Proxy => "proxy",
+            Route::Www => "www",
         }
     }
 }
@@ -87,21 +110,30 @@ pub struct Router {
     api: Arc<Api>,
     /// `None` on the admin listener: the kubelet sends the pod's IP.
     hosts: Option<HostFilter>,
+    own_routes: bool,
     routes: matchit::Router<Route>,
+    /// Who answers what is not ours.
+    outside: Option<Outside>,
     meter: Meter,
 }
 
 // === impl Router ===
 
 impl Router {
-    /// The main listener's: all routes, for the hosts that one of `accept_hosts` matches.
+    /// The main listener's, for the hosts that one of `accept_hosts` matches: our own routes if
+    /// `own_routes`, and what is `outside`.
     ///
     /// # Errors
     /// Never, unless two of our own routes collide.
-    pub fn new(api: Arc<Api>, accept_hosts: Vec<Regex>) -> Result<Self, matchit::InsertError> {
+    pub fn new(
+        api: Arc<Api>,
+        accept_hosts: Vec<Regex>,
+        own_routes: bool,
+        outside: Option<Outside>,
+    ) -> Result<Self, matchit::InsertError> {
         let hosts = Some(HostFilter::new(accept_hosts));
-        let ours = &Route::ALL[..Route::ALL.len() - 1];
-        Self::with(api, hosts, ours)
+        let ours: &[Route] = if own_routes { &Route::OURS } else { &[] };
+        Self::with(api, hosts, ours, outside)
     }
 
     /// The admin listener's: live, ready and metrics, for any host.
@@ -109,13 +141,15 @@ impl Router {
     /// # Errors
     /// Never, unless two of our own routes collide.
     pub fn admin(api: Arc<Api>) -> Result<Self, matchit::InsertError> {
-        Self::with(api, None, &[Route::Live, Route::Ready, Route::Metrics])
+        let served = [Route::Live, Route::Ready, Route::Metrics];
+        Self::with(api, None, &served, None)
     }
 
     fn with(
         api: Arc<Api>,
         hosts: Option<HostFilter>,
         served: &[Route],
+        outside: Option<Outside>,
     ) -> Result<Self, matchit::InsertError> {
         let mut routes = matchit::Router::new();
         for route in served {
@@ -125,9 +159,17 @@ impl Router {
         Ok(Self {
             api,
             hosts,
+            own_routes: !served.is_empty(),
             routes,
+            outside,
             meter,
         })
+    }
+
+    /// Who answers a request for `path`, if not our own routes.
+    fn outside(&self, path: &str) -> Option<&Outside> {
+        let ours = self.own_routes && OWN.iter().any(|own| is_under(path, own));
+        self.outside.as_ref().filter(|_| !ours)
     }
 
     async fn answer(&self, request: &Parts) -> Answer {
@@ -144,7 +186,7 @@ impl Router {
     /// What holds for every route: the host, and the size of the head.
     fn admit(&self, request: &Parts) -> Result<(), Refusal> {
         if let Some(hosts) = &self.hosts {
-            hosts.admit(request)?;
+            hosts.admit(&request.uri, request.version, &request.headers)?;
         }
         let target = request.uri.path().len() + request.uri.query().map_or(0, |q| q.len() + 1);
         if target > MAX_TARGET {
@@ -182,7 +224,7 @@ impl Router {
             Route::Ready => self.api.ready(),
             Route::Metrics => self.api.metrics(),
             Route::Status => self.api.status(),
-            Route::Other => self.elsewhere(request),
+            Route::Other | Route::Proxy | Route::Www => self.elsewhere(request),
         };
         (route, answer)
     }
@@ -204,8 +246,7 @@ impl Router {
         }
     }
 
-    /// What no route of ours matched. Paths outside `/kv` and `/-/` belong to the API server
-    /// (`kubectl proxy` serves them there): its proxy goes here.
+    /// What no route of ours matched, and nobody else answers.
     fn elsewhere(&self, request: &Parts) -> Answer {
         let path = request.uri.path();
         if request.method == Method::CONNECT {
@@ -225,19 +266,31 @@ impl Router {
 }
 
 impl Handler for Router {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        let (request, body) = request.into_parts();
-        // Our routes read no bodies. What is left unread must not be taken for a next request
-        // (RFC 9112, sections 6.3 and 9.3), so the connection ends.
-        let unread = !body.is_end_stream();
-        drop(body);
-        let mut answer = self.answer(&request).await;
-        if unread {
-            let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(CONNECTION, close);
+    async fn handle(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        if let Some(outside) = self.outside(request.uri().path()) {
+            // Boxed, so that a connection that only reads keys does not hold room for it.
+            return Box::pin(self.answer_outside(outside, request, peer)).await;
         }
+        let (request, body) = request.into_parts();
+        let mut answer = self.answer(&request).await;
+        close_unless_read(&body, &mut answer);
         answer.map(Either::Left)
     }
+}
+
+/// Ends the connection after an answer that was given without the body's being read: what is left
+/// of it must not be taken for a next request (RFC 9112, sections 6.3 and 9.3).
+pub(crate) fn close_unless_read<B>(body: &Incoming, answer: &mut Response<B>) {
+    if !body.is_end_stream() {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(CONNECTION, close);
+    }
+}
+
+/// Whether `path` is `own` or below it.
+fn is_under(path: &str, own: &str) -> bool {
+    let rest = path.strip_prefix(own);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn size(headers: &HeaderMap) -> usize {

@@ -6,19 +6,24 @@
 
 mod connection;
 mod credentials;
+mod proxy;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kube::Client;
 
 use crate::config;
 
-pub use connection::Heard;
+pub use connection::{Heard, RequestBody};
 pub use credentials::{CredentialsError, pod_namespace};
+pub use proxy::{Identity, ProxyClient, SendError, identity};
 
 /// Watches that share one connection. API servers since 1.29 allow 100 concurrent streams.
 pub const WATCHES_PER_CONNECTION: usize = 64;
+
+/// How often at most refused proxied requests have the credentials read again.
+const RENEW: Duration = Duration::from_secs(5);
 
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +57,16 @@ struct State {
     config: kube::Config,
     generation: u64,
     connections: Vec<Connection>,
+    proxy: ProxyClients,
+    /// When a refused proxied request last had the credentials read again.
+    renewed: Option<Instant>,
+}
+
+/// The clients of proxied requests, made at the first.
+#[derive(Default)]
+struct ProxyClients {
+    own: Option<ProxyClient>,
+    caller: Option<ProxyClient>,
 }
 
 #[derive(Default)]
@@ -84,6 +99,8 @@ impl Upstream {
             config,
             generation: 0,
             connections: Vec::new(),
+            proxy: ProxyClients::default(),
+            renewed: None,
         };
         Ok(Self {
             shared: Arc::new(Shared {
@@ -105,6 +122,19 @@ impl Upstream {
     #[must_use]
     pub fn server(&self) -> String {
         self.lock().config.cluster_url.to_string()
+    }
+
+    /// The path of the API server's URL, without a slash at its end: empty, or that of a proxy
+    /// such as `/k8s/clusters/c-1`.
+    #[must_use]
+    pub fn server_path(&self) -> String {
+        let state = self.lock();
+        state
+            .config
+            .cluster_url
+            .path()
+            .trim_end_matches('/')
+            .to_owned()
     }
 
     /// When the API server last sent a byte on any of the watches' connections.
@@ -146,10 +176,34 @@ impl Upstream {
         let mut state = self.lock();
         state.config = config;
         state.generation += 1;
+        state.proxy = ProxyClients::default();
         for connection in &mut state.connections {
             connection.client = None;
         }
         Ok(())
+    }
+
+    /// [`refresh`](Self::refresh)es for a proxied request, at most every [`RENEW`]: whoever asks
+    /// with credentials that are simply wrong must not make attache read them all the time. True
+    /// if there are newer ones than those of `generation`, so that it is worth asking again.
+    pub async fn renew(&self, generation: u64) -> bool {
+        {
+            let mut state = self.lock();
+            if state.generation != generation {
+                return true;
+            }
+            if state.renewed.is_some_and(|at| at.elapsed() < RENEW) {
+                return false;
+            }
+            state.renewed = Some(Instant::now());
+        }
+        match self.refresh(generation).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "the credentials cannot be read again; attache keeps the earlier ones");
+                false
+            }
+        }
     }
 
     async fn client(&self, connection: usize) -> Result<WatchClient, UpstreamError> {
@@ -165,16 +219,37 @@ impl Upstream {
             (state.config.clone(), state.generation)
         };
         let heard = self.shared.heard.clone();
-        // Exec credential plugins block.
-        let client = tokio::task::spawn_blocking(move || connection::client(&config, &heard))
-            .await
-            .map_err(|_| UpstreamError::Stopping)?
-            .map_err(|error| UpstreamError::Client(Box::new(error)))?;
+        let keepalive = self.shared.settings.keepalive;
+        let client = blocking(move || connection::client(&config, keepalive, &heard)).await?;
         let mut state = self.lock();
         if let Some(slot) = state.connections.get_mut(connection) {
             slot.client = Some(client.clone());
         }
         Ok(WatchClient { client, generation })
+    }
+
+    /// The client that sends proxied requests of `identity` now; asked for again for each
+    /// request, as credentials change.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] when the credentials make no client.
+    pub async fn proxy_client(&self, identity: Identity) -> Result<ProxyClient, UpstreamError> {
+        if let Some(client) = self.lock().proxy.of(identity) {
+            return Ok(client.clone());
+        }
+        let _building = self.shared.building.lock().await;
+        let (config, generation) = {
+            let mut state = self.lock();
+            if let Some(client) = state.proxy.of(identity) {
+                return Ok(client.clone());
+            }
+            (state.config.clone(), state.generation)
+        };
+        let keepalive = self.shared.settings.keepalive;
+        let client =
+            blocking(move || ProxyClient::new(config, keepalive, identity, generation)).await?;
+        *self.lock().proxy.of(identity) = Some(client.clone());
+        Ok(client)
     }
 
     fn current(&self, connection: usize) -> Option<WatchClient> {
@@ -192,6 +267,26 @@ impl Upstream {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+// === impl ProxyClients ===
+
+impl ProxyClients {
+    fn of(&mut self, identity: Identity) -> &mut Option<ProxyClient> {
+        match identity {
+            Identity::Own => &mut self.own,
+            Identity::Caller => &mut self.caller,
+        }
+    }
+}
+
+/// Makes a client off the runtime's thread: exec credential plugins block.
+async fn blocking<T: Send + 'static>(
+    make: impl FnOnce() -> Result<T, kube::Error> + Send + 'static,
+) -> Result<T, UpstreamError> {
+    let made = tokio::task::spawn_blocking(make).await;
+    made.map_err(|_| UpstreamError::Stopping)?
+        .map_err(|error| UpstreamError::Client(Box::new(error)))
 }
 
 /// One watch's place on a connection, free again when dropped.

@@ -7,7 +7,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 /// The binary with these arguments, in an environment of nothing else.
 fn attache(args: &[&str]) -> Command {
@@ -27,18 +29,21 @@ fn output(mut command: Command) -> (i32, String, String) {
 }
 
 #[test]
-fn the_help_of_run_is_the_documented_one() {
-    let (code, help, stderr) = output(attache(&["run", "--help"]));
-    assert_eq!((code, stderr.as_str()), (0, ""));
-    let snapshot = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/help-run.txt");
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        fs::write(snapshot, &help).unwrap();
+fn the_help_is_the_documented_one() {
+    for command in ["run", "proxy"] {
+        let (code, help, stderr) = output(attache(&[command, "--help"]));
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        let snapshots = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots");
+        let snapshot = format!("{snapshots}/help-{command}.txt");
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            fs::write(&snapshot, &help).unwrap();
+        }
+        let expected = fs::read_to_string(&snapshot).unwrap();
+        assert_eq!(
+            help, expected,
+            "if the change is meant: UPDATE_SNAPSHOTS=1 cargo test --test cli"
+        );
     }
-    let expected = fs::read_to_string(snapshot).unwrap();
-    assert_eq!(
-        help, expected,
-        "if the change is meant: UPDATE_SNAPSHOTS=1 cargo test --test cli"
-    );
 }
 
 #[test]
@@ -105,6 +110,9 @@ fn a_command_line_without_sense_is_64_too() {
         &["get"],
         &["run", "--port"],
         &["install"],
+        &["proxy", "pods"],
+        &["proxy", "--config", "x"],
+        &["proxy", "--server", "https://u:p@h"],
     ] {
         let (code, stdout, stderr) = output(attache(args));
         assert_eq!(
@@ -217,4 +225,44 @@ fn healthcheck_honours_the_environment_and_names_what_is_pending() {
     assert_eq!(output(command), (0, String::new(), String::new()));
     assert!(serving.join().unwrap().starts_with("GET /-/live "));
     assert_eq!(output(attache(&["healthcheck", "--port", &port])).0, 1);
+}
+
+/// What the API server at `server` (its port follows) is asked first by `attache run`.
+fn first_request(server: &str, flags: &[&str]) -> String {
+    let (port, serving) = sidecar("401 Unauthorized", "{}");
+    let mut command = attache(&["run", "-p", "0", "--configmap", "a/web"]);
+    command
+        .args(flags)
+        .args(["--server", &format!("{server}{port}")]);
+    // As in a pod, one without a kubeconfig.
+    command
+        .env("KUBERNETES_SERVICE_HOST", "192.0.2.1")
+        .env("KUBERNETES_SERVICE_PORT", "443")
+        .env("HOME", "/nonexistent")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let (asked, first) = mpsc::channel();
+    std::thread::spawn(move || asked.send(serving.join().unwrap()));
+    let first = first.recv_timeout(Duration::from_secs(30));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    first.unwrap().to_ascii_lowercase()
+}
+
+#[test]
+fn a_named_server_gets_only_what_the_flags_give() {
+    let head = first_request("127.0.0.1:", &[]);
+    assert!(head.starts_with("get /api/v1/namespaces/a/"), "{head}");
+    assert!(!head.contains("authorization"), "{head}");
+    let flags = ["--token=ours", "--as=me", "--as-group=a", "--as-group=b"];
+    let head = first_request("http://127.0.0.1:", &flags);
+    for says in [
+        "authorization: bearer ours\r\n",
+        "impersonate-user: me\r\n",
+        "impersonate-group: a\r\n",
+        "impersonate-group: b\r\n",
+    ] {
+        assert!(head.contains(says), "{says}: {head}");
+    }
 }

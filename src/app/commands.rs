@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use super::{App, Fatal};
+use super::{App, Bound, Fatal};
 use crate::cli::{self, Parsed};
 use crate::client::{self, Failure};
 use crate::config::{self, Config, Get, Healthcheck, Job};
@@ -31,6 +31,7 @@ pub async fn run(config: Config) -> Result<(), Fatal> {
         app = App::start(config) => app?,
         () = next() => return Ok(()),
     };
+    announce(app.bound());
     let (first, stop) = tokio::sync::oneshot::channel::<()>();
     let running = app.run(async {
         // A dropped sender asks for the same.
@@ -47,6 +48,18 @@ pub async fn run(config: Config) -> Result<(), Fatal> {
         result = running => result,
         () = signals => Ok(()),
     }
+}
+
+/// Says on stdout where attache listens, as `kubectl proxy` does: scripts wait for this line and
+/// read a chosen port from it.
+fn announce(bound: &Bound) {
+    let place = match (bound.addresses.first(), &bound.unix_socket) {
+        (Some(address), _) => address.to_string(),
+        (None, Some(path)) => path.display().to_string(),
+        (None, None) => return,
+    };
+    // A closed stdout is nobody's loss.
+    let _ = writeln!(std::io::stdout(), "Starting to serve on {place}");
 }
 
 fn handler(kind: SignalKind) -> Result<Signal, Fatal> {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::{App, Fatal, task};
-use crate::config::{self, ObjectKind, SelectorNamespace};
+use crate::config::{self, Config, ObjectKind, SelectorNamespace};
 use crate::source::kube::{Select, Target, Watch};
 use crate::source::{Wanted, demand, dir, hold_until_synced, mount};
 use crate::store::demand::{Demand, Demander};
@@ -26,25 +26,26 @@ fn kind(kind: ObjectKind) -> Kind {
 }
 
 /// Finds the credentials, unless nothing needs an API server. `None` without them where only
-/// on-demand reads would have used it.
-pub(super) async fn upstream(
-    connection: &config::Connection,
-    source: &config::Source,
-) -> Result<Option<Upstream>, Fatal> {
+/// on-demand reads and the proxy would have used it.
+pub(super) async fn upstream(config: &Config) -> Result<Option<Upstream>, Fatal> {
+    let source = &config.source;
     let mounted = |object: &config::ObjectName| source.mounts.iter().any(|m| m.object == *object);
     let named = source
         .objects
         .iter()
         .any(|o| !(o.optional && mounted(&o.object)));
     let required = named || !source.selectors.is_empty() || source.mounts.is_empty();
-    if source.dir.is_some() || !(required || source.on_demand) {
+    let wanted = required || source.on_demand || config.proxy.is_some();
+    if source.dir.is_some() || !wanted {
         return Ok(None);
     }
-    match Upstream::new(connection.clone()).await {
+    match Upstream::new(config.connection.clone()).await {
         Ok(upstream) => Ok(Some(upstream)),
         // The kubelet names the API server also to pods without a service account token.
         Err(CredentialsError::None(_) | CredentialsError::InCluster(_)) if !required => {
-            warn!("no API server is configured: only the mounted ConfigMaps are served");
+            warn!(
+                "no API server is configured: only the mounted ConfigMaps are served, and nothing is proxied"
+            );
             Ok(None)
         }
         Err(error) => Err(Fatal::Configuration(error.to_string())),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::groups::{Connection, Forward, Listen, Log};
+
 /// The configuration sidecar for Kubernetes: ConfigMap keys, live on localhost, and the app told
 /// when they change.
 #[derive(Debug, Parser)]
@@ -24,6 +26,9 @@ pub(super) struct Cli {
 pub enum Command {
     /// Serve ConfigMaps on localhost and tell the app when they change
     Run(Box<Run>),
+    /// Serve the Kubernetes API on localhost, with the credentials of the pod or a kubeconfig, as
+    /// kubectl proxy does
+    Proxy(Box<Proxy>),
     /// Print a ConfigMap, or one key's raw value, from the running sidecar
     Get(Get),
     /// Ask the running sidecar whether it is ready (or live): exit code 0 or 1
@@ -37,19 +42,11 @@ pub enum Command {
 /// The flags of `attache run`.
 #[derive(Debug, Default, Args)]
 #[command(
+    args_override_self = true,
     after_help = "Every flag can be given as ATTACHE_<FLAG>, as ATTACHE_ON_CHANGE; lists \
                         one entry a line. A list given by flag replaces the file's."
 )]
 pub struct Run {
-    /// A kubeconfig; else $KUBECONFIG, the pod's service account, ~/.kube/config
-    #[arg(long, value_name = "PATH", help_heading = "Source")]
-    pub kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig
-    #[arg(long, value_name = "NAME", help_heading = "Source")]
-    pub context: Option<String>,
-    /// The namespace of names that give none; else the pod's own, the context's, "default"
-    #[arg(short, long, value_name = "NS", help_heading = "Source")]
-    pub namespace: Option<String>,
     /// A ConfigMap to serve from the start (repeatable)
     #[arg(long, value_name = "[NS/]NAME[,optional]", help_heading = "Source")]
     pub configmap: Vec<String>,
@@ -69,36 +66,29 @@ pub struct Run {
     #[arg(long, value_name = "[NS/]NAME=PATH", help_heading = "Source")]
     pub mount: Vec<String>,
     /// Serve only what was named
-    #[arg(long, help_heading = "Source")]
-    pub no_on_demand: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Source")]
+    pub no_on_demand: Option<String>,
     /// The most content held; an object beyond it is refused [default: 64Mi]
     #[arg(long, value_name = "SIZE", help_heading = "Source")]
     pub max_bytes: Option<String>,
 
-    /// The port; 0 takes a free one [default: 8001]
-    #[arg(short, long, value_name = "PORT", help_heading = "Serve")]
-    pub port: Option<String>,
-    /// The IP address to listen on [default: 127.0.0.1, and ::1 where there is one]
-    #[arg(long, value_name = "IP", help_heading = "Serve")]
-    pub address: Option<String>,
-    /// Listen on a Unix socket too
-    #[arg(short, long, value_name = "PATH", help_heading = "Serve")]
-    pub unix_socket: Option<PathBuf>,
+    /// Which API server, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
+
+    /// Where to listen, and for whom.
+    #[command(flatten)]
+    pub listen: Listen,
     /// Consent to an --address that others can reach
-    #[arg(long, help_heading = "Serve")]
-    pub allow_non_loopback: bool,
-    /// Hosts to answer to, by regexes joined by commas [default: localhost, 127.0.0.1, ::1]
-    #[arg(long, value_name = "REGEXES", help_heading = "Serve")]
-    pub accept_hosts: Option<String>,
-    /// Serve /-/live, /-/ready and /-/metrics here too, for kubelet and Prometheus
-    #[arg(long, value_name = "ADDR:PORT", help_heading = "Serve")]
-    pub admin_address: Option<String>,
-    /// The most connections open at once [default: 4096]
-    #[arg(long, value_name = "N", help_heading = "Serve")]
-    pub max_connections: Option<String>,
-    /// How long to keep serving, unready, after SIGTERM [default: 0s]
-    #[arg(long, value_name = "DURATION", help_heading = "Serve")]
-    pub shutdown_delay: Option<String>,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Serve")]
+    pub allow_non_loopback: Option<String>,
+
+    /// What goes to the API server.
+    #[command(flatten)]
+    pub forward: Forward,
+    /// Serve attache's own routes alone, and pass nothing on to the API server
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Proxy")]
+    pub no_proxy: Option<String>,
 
     /// A rule in YAML, as 'signal: nginx' or '{when: {configMap: web}, webhook: "http://…"}'
     /// (repeatable)
@@ -112,15 +102,35 @@ pub struct Run {
     #[arg(long, value_name = "FILE", help_heading = "Config")]
     pub config: Option<PathBuf>,
 
-    /// Log more: -v debug, -vv trace, -vvv the libraries too
-    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Log")]
-    pub verbose: u8,
-    /// Log less: -q warnings, -qq errors
-    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Log")]
-    pub quiet: u8,
-    /// text or json; RUST_LOG filters by module and level [default: text]
-    #[arg(long, value_name = "FORMAT", help_heading = "Log")]
-    pub log_format: Option<String>,
+    /// How much to log, and how.
+    #[command(flatten)]
+    pub log: Log,
+
+    /// The long names of the flags that the environment gave.
+    #[arg(skip)]
+    pub from_env: Vec<String>,
+}
+
+/// The flags of `attache proxy`.
+#[derive(Debug, Default, Args)]
+#[command(
+    args_override_self = true,
+    after_help = "Takes the flags of kubectl proxy, with its defaults. Every flag can be given as \
+                        ATTACHE_<FLAG>, as ATTACHE_ACCEPT_PATHS."
+)]
+pub struct Proxy {
+    /// Which API server, and as whom.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Where to listen, and for whom.
+    #[command(flatten)]
+    pub listen: Listen,
+    /// What goes to the API server.
+    #[command(flatten)]
+    pub forward: Forward,
+    /// How much to log, and how.
+    #[command(flatten)]
+    pub log: Log,
 
     /// The long names of the flags that the environment gave.
     #[arg(skip)]

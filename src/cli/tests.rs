@@ -56,7 +56,7 @@ fn a_list_of_arguments_keeps_its_line_breaks_and_replaces_the_environments() {
         &[("ATTACHE_ON_CHANGE", "signal: a"), ("ATTACHE_PORT", "2")],
     );
     assert_eq!(run.on_change, [rule, "x"]);
-    assert_eq!(run.port.as_deref(), Some("1"));
+    assert_eq!(run.listen.port.as_deref(), Some("1"));
     assert!(run.from_env.is_empty());
 }
 
@@ -72,8 +72,11 @@ fn what_kubernetes_injects_and_what_is_empty_is_as_unset() {
         ("ATTACHE_NO_ON_DEMAND", ""),
     ];
     let run = run(&[], &environment);
-    assert_eq!((run.port, run.address, run.settle), (None, None, None));
-    assert!(run.configmap.is_empty() && !run.no_on_demand);
+    assert_eq!(
+        (run.listen.port, run.listen.address, run.settle),
+        (None, None, None)
+    );
+    assert!(run.configmap.is_empty() && run.no_on_demand.is_none());
 }
 
 #[test]
@@ -84,26 +87,99 @@ fn switches_and_counts_come_from_the_environment_too() {
         ("ATTACHE_VERBOSE", "2"),
     ];
     let run = run(&[], &environment);
-    assert!(run.no_on_demand && !run.allow_non_loopback);
-    assert_eq!(run.verbose, 2);
-    let (_, faults) = run_with(
-        &[],
-        &[("ATTACHE_NO_ON_DEMAND", "maybe"), ("ATTACHE_QUIET", "much")],
-    );
+    assert_eq!(run.no_on_demand.as_deref(), Some("true"));
+    assert_eq!(run.allow_non_loopback.as_deref(), Some("0"));
+    assert_eq!(run.log.verbose, ["2"]);
+    let (_, faults) = run_with(&[], &[("ATTACHE_QUIET", "much")]);
     assert_eq!(
         faults,
-        [
-            "ATTACHE_NO_ON_DEMAND: \"maybe\" is neither true nor false",
-            "ATTACHE_QUIET: \"much\" is not a number from 0 to 9",
-        ]
+        ["ATTACHE_QUIET: \"much\" is not a number from 0 to 9"]
     );
+}
+
+#[test]
+fn a_switch_is_bare_or_has_a_value_after_an_equals_sign() {
+    let switch = |args: &[&str]| run(args, &[]).forward.disable_filter;
+    assert_eq!(switch(&["--disable-filter"]).as_deref(), Some("true"));
+    assert_eq!(
+        switch(&["--disable-filter=false"]).as_deref(),
+        Some("false")
+    );
+    assert_eq!(
+        switch(&["--disable-filter", "-p", "1"]).as_deref(),
+        Some("true")
+    );
+    assert_eq!(switch(&[]), None);
+    let (_, faults) = run_with(&["--disable-filter", "false"], &[]);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+}
+
+#[test]
+fn verbosity_is_counted_or_given() {
+    let verbose = |args: &[&str]| run(args, &[]).log.verbose;
+    assert_eq!(verbose(&["-v"]), [""]);
+    assert_eq!(verbose(&["-vv"]), ["v"]);
+    assert_eq!(verbose(&["-v", "-v", "--verbose"]), ["", "", ""]);
+    for args in [
+        &["-v=6"][..],
+        &["-v", "6"],
+        &["-v6"],
+        &["--v=6"],
+        &["--v", "6"],
+        &["--verbose=6"],
+    ] {
+        assert_eq!(verbose(args), ["6"], "{args:?}");
+    }
+    let run = run(&["-v", "-p", "7", "-q"], &[]);
+    assert_eq!((run.log.verbose, run.log.quiet), (vec![String::new()], 1));
+    assert_eq!(run.listen.port.as_deref(), Some("7"));
+}
+
+#[test]
+fn the_last_of_a_flag_wins_and_lists_grow() {
+    let args = ["-p", "1", "--port=2", "--as-group=a", "--as-group", "b"];
+    let run = run(&args, &[]);
+    assert_eq!(run.listen.port.as_deref(), Some("2"));
+    assert_eq!(run.connection.impersonate_group, ["a", "b"]);
+}
+
+#[test]
+fn proxy_takes_kubectls_flags_and_masks_the_token() {
+    let args = "attache proxy --kubeconfig k --context c --cluster d --user u -n n -s https://h \
+        --token hunter2 --certificate-authority ca --insecure-skip-tls-verify=false \
+        --tls-server-name t --as a --as-group g --request-timeout 5s --keepalive 1s -p 1 \
+        --address 127.0.0.1 -u s --accept-hosts h --accept-paths a --reject-paths r \
+        --reject-methods m --disable-filter --api-prefix /x -w /w -P /p --append-server-path -v=4";
+    let args = args.split_whitespace().map(OsString::from);
+    let Parsed::Command {
+        command: Some(Command::Proxy(proxy)),
+        faults,
+    } = parse(args, [("ATTACHE_MAX_CONNECTIONS".into(), "9".into())])
+    else {
+        panic!("no proxy");
+    };
+    assert_eq!(faults, Vec::<String>::new());
+    assert_eq!(proxy.from_env, ["max-connections"]);
+    assert_eq!(proxy.forward.www_prefix.as_deref(), Some("/p"));
+    assert_eq!(proxy.connection.impersonate_user.as_deref(), Some("a"));
+    assert_eq!(
+        proxy.connection.token.as_ref().map(Token::reveal),
+        Some("hunter2")
+    );
+    let printed = format!("{proxy:?}");
+    assert!(!printed.contains("hunter2"), "{printed}");
 }
 
 #[test]
 fn every_flag_of_every_command_can_come_from_the_environment() {
     let cli = Cli::command();
     let mut seen = 0;
-    for (name, rest) in [("run", None), ("get", Some("web")), ("healthcheck", None)] {
+    for (name, rest) in [
+        ("run", None),
+        ("proxy", None),
+        ("get", Some("web")),
+        ("healthcheck", None),
+    ] {
         let command = cli.find_subcommand(name).unwrap();
         for arg in command.get_arguments() {
             let Some(long) = arg.get_long() else { continue };
@@ -128,7 +204,7 @@ fn every_flag_of_every_command_can_come_from_the_environment() {
             seen += 1;
         }
     }
-    assert!(seen > 30, "only {seen} flags were tried");
+    assert!(seen > 80, "only {seen} flags were tried");
 }
 
 #[test]
@@ -168,7 +244,7 @@ fn every_unknown_flag_is_a_fault_and_the_rest_is_still_read() {
         "{faults:?}"
     );
     assert!(faults.iter().all(|fault| !fault.contains('\n')));
-    assert_eq!(run.unwrap().port.as_deref(), Some("x"));
+    assert_eq!(run.unwrap().listen.port.as_deref(), Some("x"));
 }
 
 #[test]

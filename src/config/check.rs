@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::errors::Faults;
 use super::model::{
-    Config, Connection, Log, LogFormat, NamedObject, ObjectKind, ObjectName, Rule, Selector, Serve,
-    Settle, Source,
+    Config, Log, LogFormat, NamedObject, ObjectKind, ObjectName, Rule, Selector, Serve, Settle,
+    Source,
 };
 use super::partial::{Entry, Partial};
-use super::{file, flags};
-use crate::cli::Run;
+use super::{connection, file, flags, proxy};
+use crate::cli;
 
 /// `--port`.
 const PORT: u16 = 8001;
@@ -30,17 +30,45 @@ const SETTLE: Settle = Settle {
 const ACCEPT_HOSTS: &str = r"^localhost$,^127\.0\.0\.1$,^\[::1\]$";
 
 /// The configuration of `attache run`, its file read; `None` only with a fault.
-pub(crate) fn run(run: &Run, faults: &mut Faults) -> Option<Config> {
-    let mut settings = flags::settings(run, faults);
+pub(crate) fn run(run: &cli::Run, faults: &mut Faults) -> Option<Config> {
+    let mut settings = flags::run(run, faults);
+    let for_proxy = settings.proxy.given();
     if let Some(path) = &run.config {
         settings = settings.or(file::settings(path, faults));
     }
-    config(settings, faults)
+    // The file's settings of a proxy may stay when a flag turns it off.
+    if settings.proxying == Some(false) {
+        for flag in for_proxy {
+            let fault = "is for the proxy, and --no-proxy or the file's `proxy: false` turns that off: drop one of the two";
+            faults.add(flag, fault);
+        }
+    }
+    config(settings, true, faults)
 }
 
-/// Fills in what `settings` leave open and checks what they say together.
-pub(crate) fn config(settings: Partial, faults: &mut Faults) -> Option<Config> {
+/// The configuration of `attache proxy`; `None` only with a fault.
+pub(crate) fn api_alone(args: &cli::Proxy, faults: &mut Faults) -> Option<Config> {
+    let mut settings = flags::proxy(args, faults);
+    settings.on_demand = Some(false);
+    // As in kubectl, the address is itself the consent.
+    settings.allow_non_loopback = Some(true);
+    if settings.unix_socket.is_some() {
+        settings.address = None;
+        if settings.port.is_some_and(|port| port != PORT) {
+            faults.add(
+                "--port",
+                "cannot set --unix-socket and --port at the same time: attache proxy listens on the socket alone, so drop one of the two",
+            );
+        }
+    }
+    config(settings, false, faults)
+}
+
+/// Fills in what `settings` leave open and checks what they say together. `own_routes` is whether
+/// attache serves any beside the API.
+pub(crate) fn config(settings: Partial, own_routes: bool, faults: &mut Faults) -> Option<Config> {
     check_source(&settings, faults);
+    let proxying = settings.proxying.unwrap_or(settings.dir.is_none());
     let on_change = settings.on_change.unwrap_or_default();
     let mut objects = Vec::new();
     let mut selectors = Vec::new();
@@ -51,11 +79,6 @@ pub(crate) fn config(settings: Partial, faults: &mut Faults) -> Option<Config> {
             Entry::Selected(selector) => selectors.push(selector),
         }
     }
-    let connection = Connection {
-        kubeconfig: settings.kubeconfig,
-        context: settings.context,
-        ..Connection::default()
-    };
     let mut source = Source {
         namespace: settings.namespace,
         objects,
@@ -68,26 +91,33 @@ pub(crate) fn config(settings: Partial, faults: &mut Faults) -> Option<Config> {
     check_duplicates(&source, faults);
     add_objects_of_rules(&mut source, &on_change);
     let serve = Serve {
-        own_routes: true,
-        unix_only: false,
+        own_routes,
+        unix_only: !own_routes && settings.unix_socket.is_some(),
         address: settings.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         port: settings.port.unwrap_or(PORT),
         unix_socket: settings.unix_socket,
         allow_non_loopback: settings.allow_non_loopback.unwrap_or(false),
-        accept_hosts: match settings.accept_hosts {
-            Some(hosts) => hosts,
-            None => faults.take("--accept-hosts", flags::accept_hosts(ACCEPT_HOSTS))?,
-        },
+        accept_hosts: proxy::or_default(
+            settings.accept_hosts,
+            "--accept-hosts",
+            ACCEPT_HOSTS,
+            proxy::accepting,
+            faults,
+        )?,
         admin_address: settings.admin_address,
         max_connections: settings.max_connections.unwrap_or(MAX_CONNECTIONS),
         shutdown_delay: settings.shutdown_delay.unwrap_or_default(),
     };
     check_serve(&serve, faults);
     Some(Config {
-        connection,
+        connection: connection::connection(settings.connection, faults),
         source,
         serve,
-        proxy: None,
+        proxy: if proxying {
+            proxy::proxy(settings.proxy, own_routes, faults)
+        } else {
+            None
+        },
         on_change,
         settle: settings.settle.unwrap_or(SETTLE),
         log: Log {
@@ -109,18 +139,23 @@ fn check_source(settings: &Partial, faults: &mut Faults) {
         let mut entries = entries.iter().flatten();
         entries.any(|entry| matches!(entry, Entry::Selected(_)))
     };
-    for (flag, given) in [
-        ("--kubeconfig", settings.kubeconfig.is_some()),
-        ("--context", settings.context.is_some()),
+    let mut given = settings.connection.given();
+    given.extend(settings.proxy.given());
+    for (flag, is_given) in [
         ("--configmap-selector", has_selector(&settings.config_maps)),
         ("--secret-selector", has_selector(&settings.secrets)),
+        (
+            "proxy",
+            settings.proxying == Some(true) && settings.proxy.given().is_empty(),
+        ),
     ] {
-        if given {
-            faults.add(
-                flag,
-                "needs an API server, and --dir takes its place: drop one of the two",
-            );
-        }
+        given.extend(is_given.then_some(flag));
+    }
+    for flag in given {
+        faults.add(
+            flag,
+            "needs an API server, and --dir takes its place: drop one of the two",
+        );
     }
 }
 
@@ -149,6 +184,7 @@ fn check_serve(serve: &Serve, faults: &mut Faults) {
         );
     }
     if let Some(admin) = serve.admin_address
+        && !serve.unix_only
         && admin.port() != 0
         && admin.port() == serve.port
         && (admin.ip().is_unspecified() || admin.ip() == serve.address)

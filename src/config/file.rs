@@ -6,12 +6,10 @@ use super::errors::Faults;
 use super::model::{Mount, NamedObject, ObjectKind, Selector, SelectorNamespace};
 use super::partial::{Entry, Partial};
 use super::yaml::{self, Node, Value};
-use super::{flags, names, rules, units};
+use super::{connection, flags, names, proxy, rules, units};
 
-/// The keys at the top of the file.
+/// The keys at the top of the file, beside those of the connection.
 const KEYS: &[&str] = &[
-    "kubeconfig",
-    "context",
     "namespace",
     "configMaps",
     "secrets",
@@ -20,6 +18,7 @@ const KEYS: &[&str] = &[
     "onDemand",
     "maxBytes",
     "listen",
+    "proxy",
     "shutdownDelay",
     "settle",
     "onChange",
@@ -55,29 +54,35 @@ pub(crate) fn settings(path: &Path, faults: &mut Faults) -> Partial {
 
 /// Reads the text of a file that `origin` names.
 pub(crate) fn text_settings(text: &str, origin: &str, faults: &mut Faults) -> Partial {
-    let root = match yaml::parse(text, origin) {
+    let mut root = match yaml::parse(text, origin) {
         Ok(root) => root,
         Err(fault) => {
             faults.add_line(&fault);
             return Partial::default();
         }
     };
-    let Some(fields) = root.fields(KEYS, LATER, faults) else {
+    if let Some(node) = root.remove("token") {
+        faults.add(
+            &node.at,
+            "a token has no place in this file: put it into a kubeconfig, or give --token",
+        );
+    }
+    let known = [connection::KEYS, KEYS].concat();
+    let Some(fields) = root.fields(&known, LATER, faults) else {
         return Partial::default();
     };
     let get = |key: &str| fields.get(key);
     let mut partial = Partial {
-        kubeconfig: read(get("kubeconfig"), "a path", units::path, faults),
-        context: read(get("context"), "a name", units::filled, faults),
-        namespace: read(get("namespace"), "a namespace", names::namespace, faults),
+        connection: connection::keys(&fields, faults),
+        namespace: fields.read("namespace", "a namespace", names::namespace, faults),
         config_maps: entries(get("configMaps"), ObjectKind::ConfigMap, faults),
         secrets: entries(get("secrets"), ObjectKind::Secret, faults),
-        dir: read(get("dir"), "a path", units::path, faults),
-        on_demand: read(get("onDemand"), "true or false", units::boolean, faults),
-        max_bytes: read(get("maxBytes"), "a size, as 64Mi", units::size, faults),
-        shutdown_delay: read(get("shutdownDelay"), "a duration", units::duration, faults),
-        settle: read(
-            get("settle"),
+        dir: fields.read("dir", "a path", units::path, faults),
+        on_demand: fields.read("onDemand", "true or false", units::boolean, faults),
+        max_bytes: fields.read("maxBytes", "a size, as 64Mi", units::size, faults),
+        shutdown_delay: fields.read("shutdownDelay", "a duration", units::duration, faults),
+        settle: fields.read(
+            "settle",
             "QUIET[:LONGEST], as 250ms:1s",
             units::settle,
             faults,
@@ -100,83 +105,35 @@ pub(crate) fn text_settings(text: &str, origin: &str, faults: &mut Faults) -> Pa
     if let Some(node) = get("listen") {
         listen(node, &mut partial, faults);
     }
+    if let Some(node) = get("proxy") {
+        (partial.proxying, partial.proxy) = proxy::node(node, faults);
+    }
     if let Some(node) = get("log") {
         log(node, &mut partial, faults);
     }
     partial
 }
 
-/// A scalar that may not be there.
-fn read<T>(
-    node: Option<&Node>,
-    wanted: &str,
-    parse: impl FnOnce(&str) -> Result<T, String>,
-    faults: &mut Faults,
-) -> Option<T> {
-    node?.read(wanted, parse, faults)
-}
-
 fn listen(node: &Node, partial: &mut Partial, faults: &mut Faults) {
     let Some(fields) = node.fields(LISTEN, &[], faults) else {
         return;
     };
-    partial.port = read(fields.get("port"), "a port", flags::port, faults);
-    partial.address = read(
-        fields.get("address"),
-        "an IP address",
-        units::address,
-        faults,
-    );
-    partial.unix_socket = read(fields.get("unixSocket"), "a path", units::path, faults);
-    partial.allow_non_loopback = read(
-        fields.get("allowNonLoopback"),
-        "true or false",
-        units::boolean,
-        faults,
-    );
-    partial.admin_address = read(
-        fields.get("adminAddress"),
-        "IP:PORT",
-        flags::admin_address,
-        faults,
-    );
-    partial.max_connections = read(
-        fields.get("maxConnections"),
-        "a number",
-        flags::connections,
-        faults,
-    );
-    partial.accept_hosts = match fields.get("acceptHosts") {
-        Some(Node {
-            value: Value::List(items),
-            at,
-        }) => {
-            if items.is_empty() {
-                faults.add(
-                    at,
-                    "an empty list lets nobody in: name a host, or take the key out",
-                );
-            }
-            let regexes = items
-                .iter()
-                .filter_map(|item| item.read("a regex", units::regex, faults));
-            Some(regexes.collect())
-        }
-        node => read(node, "a list of regexes", flags::accept_hosts, faults),
-    };
+    partial.port = fields.read("port", "a port", flags::port, faults);
+    partial.address = fields.read("address", "an IP address", units::address, faults);
+    partial.unix_socket = fields.read("unixSocket", "a path", units::path, faults);
+    partial.allow_non_loopback =
+        fields.read("allowNonLoopback", "true or false", units::boolean, faults);
+    partial.admin_address = fields.read("adminAddress", "IP:PORT", flags::admin_address, faults);
+    partial.max_connections = fields.read("maxConnections", "a number", flags::connections, faults);
+    partial.accept_hosts = proxy::accepting_list(&fields, "acceptHosts", faults);
 }
 
 fn log(node: &Node, partial: &mut Partial, faults: &mut Faults) {
     let Some(fields) = node.fields(&["level", "format"], &[], faults) else {
         return;
     };
-    partial.verbosity = read(fields.get("level"), "a level", level, faults);
-    partial.log_format = read(
-        fields.get("format"),
-        "text or json",
-        flags::log_format,
-        faults,
-    );
+    partial.verbosity = fields.read("level", "a level", level, faults);
+    partial.log_format = fields.read("format", "text or json", flags::log_format, faults);
 }
 
 fn level(text: &str) -> Result<i8, String> {
@@ -205,16 +162,10 @@ fn entry(node: &Node, kind: ObjectKind, faults: &mut Faults) -> Option<Entry> {
         return Some(Entry::Named(named));
     }
     let fields = node.fields(&["name", "namespace", "optional", "selector"], &[], faults)?;
-    let namespace = fields.get("namespace");
     match (fields.get("name"), fields.get("selector")) {
         (Some(name), None) => {
-            let namespace = read(namespace, "a namespace", names::namespace, faults);
-            let optional = read(
-                fields.get("optional"),
-                "true or false",
-                units::boolean,
-                faults,
-            );
+            let namespace = fields.read("namespace", "a namespace", names::namespace, faults);
+            let optional = fields.read("optional", "true or false", units::boolean, faults);
             let mut object = name.read("a name", names::object, faults)?;
             match (&object.namespace, namespace) {
                 (Some(_), Some(_)) => {
@@ -236,7 +187,8 @@ fn entry(node: &Node, kind: ObjectKind, faults: &mut Faults) -> Option<Entry> {
                     "a selector may always match nothing: take optional out",
                 );
             }
-            let namespace = read(namespace, "a namespace, or \"*\" for all", scope, faults);
+            let namespace =
+                fields.read("namespace", "a namespace, or \"*\" for all", scope, faults);
             let labels = selector.read("a label selector", names::label_selector, faults)?;
             let namespace = namespace.unwrap_or(SelectorNamespace::Default);
             Some(Entry::Selected(Selector {

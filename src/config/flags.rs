@@ -1,4 +1,4 @@
-//! Flags of `attache run` to settings.
+//! Flags of `attache run` and `attache proxy` to settings.
 
 use clap::ValueEnum as _;
 
@@ -6,39 +6,33 @@ use super::errors::Faults;
 use super::model::{LogFormat, ObjectKind};
 use super::partial::{Entry, Partial};
 use super::{names, rules, units, yaml};
-use crate::cli::Run;
+use crate::cli;
 
-/// Reads every flag; what is wrong with one is a fault that names it.
-pub(crate) fn settings(run: &Run, faults: &mut Faults) -> Partial {
-    let mut reader = Reader { run, faults };
+/// Reads every flag of `attache run`; what is wrong with one is a fault that names it.
+pub(crate) fn run(run: &cli::Run, faults: &mut Faults) -> Partial {
+    let mut reader = Reader {
+        from_env: &run.from_env,
+        faults,
+    };
     let mut partial = Partial {
-        kubeconfig: run.kubeconfig.clone(),
-        context: reader.one("context", run.context.as_deref(), units::filled),
-        namespace: reader.one("namespace", run.namespace.as_deref(), names::namespace),
         dir: run.dir.clone(),
         mounts: reader.list("mount", &run.mount, names::mount),
-        on_demand: run.no_on_demand.then_some(false),
+        on_demand: reader
+            .switch("no-on-demand", run.no_on_demand.as_deref())
+            .map(|off| !off),
         max_bytes: reader.one("max-bytes", run.max_bytes.as_deref(), units::size),
-        port: reader.one("port", run.port.as_deref(), port),
-        address: reader.one("address", run.address.as_deref(), units::address),
-        unix_socket: run.unix_socket.clone(),
-        allow_non_loopback: run.allow_non_loopback.then_some(true),
-        accept_hosts: reader.one("accept-hosts", run.accept_hosts.as_deref(), accept_hosts),
-        admin_address: reader.one("admin-address", run.admin_address.as_deref(), admin_address),
-        max_connections: reader.one(
-            "max-connections",
-            run.max_connections.as_deref(),
-            connections,
-        ),
-        shutdown_delay: reader.one(
-            "shutdown-delay",
-            run.shutdown_delay.as_deref(),
-            units::duration,
-        ),
+        allow_non_loopback: reader.switch("allow-non-loopback", run.allow_non_loopback.as_deref()),
+        proxying: reader
+            .switch("no-proxy", run.no_proxy.as_deref())
+            .map(|off| !off),
         settle: reader.one("settle", run.settle.as_deref(), units::settle),
-        log_format: reader.one("log-format", run.log_format.as_deref(), log_format),
-        verbosity: verbosity(run.verbose, run.quiet),
-        ..Partial::default()
+        ..shared(
+            &run.connection,
+            &run.listen,
+            &run.forward,
+            &run.log,
+            &mut reader,
+        )
     };
     for (kind, named, selected, flags) in [
         (
@@ -66,8 +60,68 @@ pub(crate) fn settings(run: &Run, faults: &mut Faults) -> Partial {
             (named, selected) => Some(named.into_iter().chain(selected).flatten().collect()),
         };
     }
-    partial.on_change = reader.rules();
+    partial.on_change = reader.rules(&run.on_change);
     partial
+}
+
+/// Reads every flag of `attache proxy`.
+pub(crate) fn proxy(args: &cli::Proxy, faults: &mut Faults) -> Partial {
+    let mut reader = Reader {
+        from_env: &args.from_env,
+        faults,
+    };
+    shared(
+        &args.connection,
+        &args.listen,
+        &args.forward,
+        &args.log,
+        &mut reader,
+    )
+}
+
+/// Reads the flags that both take.
+fn shared(
+    connection: &cli::Connection,
+    listen: &cli::Listen,
+    forward: &cli::Forward,
+    log: &cli::Log,
+    reader: &mut Reader,
+) -> Partial {
+    Partial {
+        connection: super::connection::flags(connection, reader),
+        namespace: reader.one(
+            "namespace",
+            connection.namespace.as_deref(),
+            names::namespace,
+        ),
+        port: reader.one("port", listen.port.as_deref(), port),
+        address: reader.one("address", listen.address.as_deref(), units::address),
+        unix_socket: listen.unix_socket.clone(),
+        accept_hosts: reader.one(
+            "accept-hosts",
+            listen.accept_hosts.as_deref(),
+            super::proxy::accepting,
+        ),
+        admin_address: reader.one(
+            "admin-address",
+            listen.admin_address.as_deref(),
+            admin_address,
+        ),
+        max_connections: reader.one(
+            "max-connections",
+            listen.max_connections.as_deref(),
+            connections,
+        ),
+        shutdown_delay: reader.one(
+            "shutdown-delay",
+            listen.shutdown_delay.as_deref(),
+            units::duration,
+        ),
+        proxy: super::proxy::flags(forward, connection, reader),
+        log_format: reader.one("log-format", log.log_format.as_deref(), log_format),
+        verbosity: verbosity(log, reader),
+        ..Partial::default()
+    }
 }
 
 /// Reads a port; 0 is a free one.
@@ -87,26 +141,67 @@ pub(crate) fn admin_address(text: &str) -> Result<std::net::SocketAddr, String> 
     })
 }
 
-/// Reads regexes joined by commas, as `kubectl proxy` does.
-pub(crate) fn accept_hosts(text: &str) -> Result<Vec<regex_lite::Regex>, String> {
-    text.split(',').map(units::regex).collect()
-}
-
 /// Reads the form of log lines.
 pub(crate) fn log_format(text: &str) -> Result<LogFormat, String> {
     LogFormat::from_str(text, false).map_err(|_| format!("{text:?} is neither text nor json"))
 }
 
-fn verbosity(verbose: u8, quiet: u8) -> Option<i8> {
-    let (up, down) = (i8::try_from(verbose), i8::try_from(quiet));
-    let sum = up
-        .unwrap_or(i8::MAX)
-        .saturating_sub(down.unwrap_or(i8::MAX));
-    (verbose > 0 || quiet > 0).then_some(sum)
+/// `-v` counts up and `-q` down; a number sets the level, the last one wins.
+fn verbosity(log: &cli::Log, reader: &mut Reader) -> Option<i8> {
+    let given = reader.list("verbose", &log.verbose, verbose);
+    if given.is_none() && log.quiet == 0 {
+        return None;
+    }
+    let (mut up, mut level) = (0_i8, None);
+    for verbose in given.into_iter().flatten() {
+        match verbose {
+            Verbose::More(by) => up = up.saturating_add(by),
+            Verbose::Level(given) => level = Some(given),
+        }
+    }
+    let down = i8::try_from(log.quiet).unwrap_or(i8::MAX);
+    Some(level.unwrap_or(up).saturating_sub(down))
 }
 
-struct Reader<'a> {
-    run: &'a Run,
+/// What one `-v` says.
+#[derive(Debug, PartialEq, Eq)]
+enum Verbose {
+    /// This much more.
+    More(i8),
+    /// This much.
+    Level(i8),
+}
+
+/// Reads what follows `-v`: nothing, more of them (`-vv`), or a level of klog, kubectl's logger.
+/// There, 4 is debug, requests show from 6 on, and their heads from 8 on.
+fn verbose(text: &str) -> Result<Verbose, String> {
+    if text.chars().all(|c| c == 'v') {
+        let more = i8::try_from(text.len()).unwrap_or(i8::MAX);
+        return Ok(Verbose::More(more.saturating_add(1)));
+    }
+    match text.parse::<u32>() {
+        Ok(0..=3) => Ok(Verbose::Level(0)),
+        Ok(4..=5) => Ok(Verbose::Level(1)),
+        Ok(6..=7) => Ok(Verbose::Level(2)),
+        Ok(_) => Ok(Verbose::Level(3)),
+        Err(_) => Err(format!(
+            "{text:?} is not a level: write -v, -vv or -vvv, or kubectl's numbers, as -v=6"
+        )),
+    }
+}
+
+/// Reads a switch as Go's `strconv.ParseBool` does.
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+/// Reads flags one by one, and names each as it was given.
+pub(crate) struct Reader<'a> {
+    from_env: &'a [String],
     faults: &'a mut Faults,
 }
 
@@ -115,10 +210,16 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// A flag by the name under which it was given.
     fn at(&self, flag: &str) -> String {
-        flag_name(flag, &self.run.from_env)
+        flag_name(flag, self.from_env)
     }
 
-    fn one<T>(
+    /// A switch, bare or with a value.
+    pub(crate) fn switch(&mut self, flag: &str, text: Option<&str>) -> Option<bool> {
+        self.one(flag, text, switch)
+    }
+
+    /// A flag that is given once.
+    pub(crate) fn one<T>(
         &mut self,
         flag: &str,
         text: Option<&str>,
@@ -129,7 +230,7 @@ impl Reader<'_> {
     }
 
     /// Every entry of a repeatable flag; `None` if it was not given.
-    fn list<T>(
+    pub(crate) fn list<T>(
         &mut self,
         flag: &str,
         texts: &[String],
@@ -143,16 +244,16 @@ impl Reader<'_> {
         (!texts.is_empty()).then_some(read)
     }
 
-    fn rules(&mut self) -> Option<Vec<super::model::Rule>> {
+    fn rules(&mut self, texts: &[String]) -> Option<Vec<super::model::Rule>> {
         let at = self.at("on-change");
         let mut read = Vec::new();
-        for (index, text) in self.run.on_change.iter().enumerate() {
+        for (index, text) in texts.iter().enumerate() {
             match yaml::parse_flag(text, &at, &format!("onChange[{index}]")) {
                 Ok(node) => read.extend(rules::rule(&node, index, self.faults)),
                 Err(fault) => self.faults.add_line(&fault),
             }
         }
-        (!self.run.on_change.is_empty()).then_some(read)
+        (!texts.is_empty()).then_some(read)
     }
 }
 

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::cli::Token;
+
 /// What `attache run` or `attache proxy` is to do.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -35,7 +37,8 @@ pub struct Connection {
     pub cluster: Option<String>,
     /// `--user`: a user of the kubeconfig, instead of the context's.
     pub user: Option<String>,
-    /// `--server`: the API server's URL.
+    /// `--server`: the API server's URL. Without a scheme it is an authority alone: https where the
+    /// credentials have a certificate of either side, else http, as in client-go.
     pub server: Option<http::Uri>,
     /// `--token`: a bearer token, instead of the user's.
     pub token: Option<Token>,
@@ -53,10 +56,6 @@ pub struct Connection {
     /// `None` is attache's own.
     pub keepalive: Option<Duration>,
 }
-
-/// A bearer token. Printing it shows `MASKED`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
 
 /// What goes to the API server, and how: `kubectl proxy`'s flags.
 #[derive(Debug, Clone)]
@@ -300,28 +299,6 @@ pub enum LogFormat {
     Text,
     /// For machines, one object a line.
     Json,
-}
-
-// === impl Token ===
-
-impl Token {
-    /// Keeps a token.
-    #[must_use]
-    pub fn new(token: String) -> Self {
-        Self(token)
-    }
-
-    /// The token itself, for the request that needs it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MASKED")
-    }
 }
 
 // === impl WebhookUrl ===

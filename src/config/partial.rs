@@ -4,13 +4,69 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::model::{LogFormat, Mount, NamedObject, ObjectKind, Rule, Selector, Settle};
+use regex_lite::Regex;
+
+use super::model::{LogFormat, Mount, NamedObject, ObjectKind, Rule, Selector, Settle, Token};
+
+/// Settings with the flag that each is given by.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $flag:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub(crate) struct $name {
+            $(pub(crate) $field: Option<$type>,)*
+        }
+
+        impl $name {
+            /// These settings where they say something, else `other`'s.
+            pub(crate) fn or(self, other: Self) -> Self {
+                Self { $($field: self.$field.or(other.$field),)* }
+            }
+
+            /// The flags of the settings that say something.
+            pub(crate) fn given(&self) -> Vec<&'static str> {
+                let all = [$(($flag, self.$field.is_some()),)*];
+                all.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
+            }
+        }
+    )*};
+}
+
+settings! {
+    /// Which API server, and as whom.
+    ConnectionSettings {
+        kubeconfig: PathBuf = "--kubeconfig",
+        context: String = "--context",
+        cluster: String = "--cluster",
+        user: String = "--user",
+        server: http::Uri = "--server",
+        token: Token = "--token",
+        certificate_authority: PathBuf = "--certificate-authority",
+        insecure_skip_tls_verify: bool = "--insecure-skip-tls-verify",
+        tls_server_name: String = "--tls-server-name",
+        impersonate_user: String = "--as",
+        impersonate_groups: Vec<String> = "--as-group",
+        keepalive: Duration = "--keepalive",
+    }
+
+    /// What goes to the API server, and how.
+    ProxySettings {
+        accept_paths: Vec<Regex> = "--accept-paths",
+        reject_paths: Vec<Regex> = "--reject-paths",
+        reject_methods: Vec<Regex> = "--reject-methods",
+        disable_filter: bool = "--disable-filter",
+        api_prefix: String = "--api-prefix",
+        www: PathBuf = "--www",
+        www_prefix: String = "--www-prefix",
+        append_server_path: bool = "--append-server-path",
+        request_timeout: Duration = "--request-timeout",
+    }
+}
 
 /// What one origin says; `None` is that it says nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Partial {
-    pub(crate) kubeconfig: Option<PathBuf>,
-    pub(crate) context: Option<String>,
+    pub(crate) connection: ConnectionSettings,
     pub(crate) namespace: Option<String>,
     pub(crate) config_maps: Option<Vec<Entry>>,
     pub(crate) secrets: Option<Vec<Entry>>,
@@ -22,10 +78,13 @@ pub(crate) struct Partial {
     pub(crate) address: Option<IpAddr>,
     pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) allow_non_loopback: Option<bool>,
-    pub(crate) accept_hosts: Option<Vec<regex_lite::Regex>>,
+    pub(crate) accept_hosts: Option<Vec<Regex>>,
     pub(crate) admin_address: Option<SocketAddr>,
     pub(crate) max_connections: Option<usize>,
     pub(crate) shutdown_delay: Option<Duration>,
+    /// Whether there is a proxy.
+    pub(crate) proxying: Option<bool>,
+    pub(crate) proxy: ProxySettings,
     pub(crate) on_change: Option<Vec<Rule>>,
     pub(crate) settle: Option<Settle>,
     pub(crate) verbosity: Option<i8>,
@@ -47,8 +106,7 @@ impl Partial {
     /// These settings where they say something, else `other`'s.
     pub(crate) fn or(self, other: Self) -> Self {
         Self {
-            kubeconfig: self.kubeconfig.or(other.kubeconfig),
-            context: self.context.or(other.context),
+            connection: self.connection.or(other.connection),
             namespace: self.namespace.or(other.namespace),
             config_maps: self.config_maps.or(other.config_maps),
             secrets: self.secrets.or(other.secrets),
@@ -64,6 +122,8 @@ impl Partial {
             admin_address: self.admin_address.or(other.admin_address),
             max_connections: self.max_connections.or(other.max_connections),
             shutdown_delay: self.shutdown_delay.or(other.shutdown_delay),
+            proxying: self.proxying.or(other.proxying),
+            proxy: self.proxy.or(other.proxy),
             on_change: self.on_change.or(other.on_change),
             settle: self.settle.or(other.settle),
             verbosity: self.verbosity.or(other.verbosity),

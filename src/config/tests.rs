@@ -7,6 +7,8 @@ use super::partial::Partial;
 use super::*;
 use crate::cli::{self, Parsed};
 
+mod proxy;
+
 /// The configuration of `attache run` with these arguments and, if any, this file.
 fn load_run(args: &[&str], file: Option<&str>) -> Result<Config, Faults> {
     load_env(args, &[], file)
@@ -17,9 +19,18 @@ fn load_env(
     environment: &[(&str, &str)],
     file: Option<&str>,
 ) -> Result<Config, Faults> {
+    load_command("run", args, environment, file)
+}
+
+fn load_command(
+    command: &str,
+    args: &[&str],
+    environment: &[(&str, &str)],
+    file: Option<&str>,
+) -> Result<Config, Faults> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("attache.yaml");
-    let mut args: Vec<_> = ["attache", "run"]
+    let mut args: Vec<_> = ["attache", command]
         .iter()
         .chain(args)
         .map(Into::into)
@@ -93,6 +104,15 @@ fn the_defaults_are_those_of_the_help() {
 const FILE: &str = r#"
 kubeconfig: /k
 context: c
+cluster: d
+user: u
+server: https://h:1/path
+certificateAuthority: /ca
+insecureSkipTLSVerify: false
+tlsServerName: t
+as: a
+asGroups: [g, h]
+keepalive: 30s
 namespace: prod
 configMaps: [web, "dev/flags,optional", {name: a, namespace: b, optional: true}, {selector: app=web}, {selector: "x in (y)", namespace: "*"}]
 secrets: [{name: db}]
@@ -107,6 +127,16 @@ listen:
   acceptHosts: ["^a{1,2}$", b]
   adminAddress: "0.0.0.0:8002"
   maxConnections: 5
+proxy:
+  acceptPaths: ["^/a{1,2}$"]
+  rejectPaths: a,b
+  rejectMethods: []
+  disableFilter: false
+  apiPrefix: k8s
+  www: /w
+  wwwPrefix: files
+  appendServerPath: true
+  requestTimeout: 10s
 shutdownDelay: 2s
 settle: 1s:3s
 onChange:
@@ -285,12 +315,70 @@ fn each_flag_is_checked() {
             "--max-bytes: \"64MB\" is not a size",
         ),
         (
+            &["--no-on-demand=maybe"],
+            "--no-on-demand: \"maybe\" is neither true nor false",
+        ),
+        (&["-v", "much"], "--verbose: \"much\" is not a level"),
+        (&["--server", "/x"], "--server: \"/x\" names no host"),
+        (&["--token", "a b"], "--token: it is empty, or holds"),
+        (&["--user", ""], "--user: it is empty"),
+        (&["--as-group", "g"], "--as-group: names groups of no user"),
+        (
+            &["--insecure-skip-tls-verify", "--certificate-authority=/ca"],
+            "--insecure-skip-tls-verify: takes any certificate",
+        ),
+        (
+            &["--keepalive", "5"],
+            "--keepalive: \"5\" is not a duration",
+        ),
+        (
+            &["--request-timeout", "soon"],
+            "--request-timeout: \"soon\" is not a duration",
+        ),
+        (
+            &["--accept-paths", "("],
+            "--accept-paths: \"(\" is not a regex",
+        ),
+        (
+            &["--reject-paths", "^/api,"],
+            "--reject-paths: an empty regex",
+        ),
+        (
+            &["--reject-methods", r"\pL"],
+            "Unicode character classes are not supported",
+        ),
+        (&["--api-prefix", "/a/../b"], "--api-prefix: \"/a/../b\""),
+        (
+            &["--api-prefix", "kv"],
+            "--api-prefix: /kv/ is for attache's own",
+        ),
+        (
+            &["-w", "/w", "-P", "/-/x"],
+            "--www-prefix: /-/ is for attache's own",
+        ),
+        (
+            &["-w", "/w", "-P", "x", "--api-prefix=/x"],
+            "--www-prefix: /x/ is --api-prefix's already",
+        ),
+        (
+            &["--no-proxy", "--accept-paths=a"],
+            "--accept-paths: is for the proxy, and --no-proxy",
+        ),
+        (
+            &["--dir", "/", "--request-timeout", "1s"],
+            "--request-timeout: needs an API server",
+        ),
+        (
+            &["--dir", "/", "--no-proxy=false"],
+            "proxy: needs an API server",
+        ),
+        (
             &["--port", "99999"],
             "--port: \"99999\" is not a number from 0 to 65535",
         ),
         (
-            &["--address", "localhost"],
-            "--address: \"localhost\" is not an IP address",
+            &["--address", "sidecar"],
+            "--address: \"sidecar\" is not an IP address",
         ),
         (&["--address", "0.0.0.0"], "--allow-non-loopback"),
         (
@@ -420,6 +508,22 @@ fn each_key_is_checked_where_it_stands() {
             ":2: listen.port: \"-1\" is not a number",
         ),
         ("listen: {acceptHosts: []}", "an empty list lets nobody in"),
+        ("token: t", ":1: token: a token has no place in this file"),
+        (
+            "insecureSkipTlsVerify: true",
+            "did you mean insecureSkipTLSVerify?",
+        ),
+        ("asGroups: [[a]]", "asGroups[0]: expected a group"),
+        ("as: ''", "as: it is empty"),
+        ("proxy: maybe", ":1: proxy: \"maybe\" is neither"),
+        ("proxy: [a]", "proxy: expected a mapping of acceptPaths"),
+        ("proxy: {acceptPath: a}", "did you mean acceptPaths?"),
+        ("proxy: {acceptPaths: []}", "an empty list lets nobody in"),
+        (
+            "proxy: {rejectPaths: [a, '(']}",
+            "proxy.rejectPaths[1]: \"(\"",
+        ),
+        ("proxy: {requestTimeout: x}", "is not a duration"),
         (
             "listen: {acceptHosts: ['(']}",
             "listen.acceptHosts[0]: \"(\" is not a regex",
@@ -608,7 +712,7 @@ fn almost_a_file() -> impl Strategy<Value = String> {
 fn never_panics(text: &str) {
     let mut faults = Faults::default();
     let settings = file::text_settings(text, "f", &mut faults);
-    let _ = check::config(settings.or(Partial::default()), &mut faults);
+    let _ = check::config(settings.or(Partial::default()), true, &mut faults);
     assert!(
         faults
             .lines()
@@ -619,7 +723,7 @@ fn never_panics(text: &str) {
         on_change: vec![text.to_owned()],
         ..cli::Run::default()
     };
-    let _ = flags::settings(&run, &mut faults);
+    let _ = flags::run(&run, &mut faults);
 }
 
 proptest! {

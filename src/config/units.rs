@@ -1,5 +1,6 @@
-//! Durations, sizes, ports and lists of regexes, as flags and file write them.
+//! Durations, sizes, numbers, addresses and globs, as flags and file write them.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -111,11 +112,14 @@ where
         .ok_or_else(|| format!("{text:?} is not a number from {least} to {most}"))
 }
 
-/// Reads an IP address, with or without the brackets of a URL.
+/// Reads an IP address, with or without the brackets of a URL, or `localhost`.
 ///
 /// # Errors
-/// A sentence that says that host names are not taken.
-pub(crate) fn address(text: &str) -> Result<std::net::IpAddr, String> {
+/// A sentence that says that other host names are not taken.
+pub(crate) fn address(text: &str) -> Result<IpAddr, String> {
+    if text == "localhost" {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
     text.trim_start_matches('[')
         .trim_end_matches(']')
         .parse()
@@ -155,23 +159,6 @@ pub(crate) fn filled(text: &str) -> Result<String, String> {
 /// It is empty.
 pub(crate) fn path(text: &str) -> Result<PathBuf, String> {
     filled(text).map(PathBuf::from)
-}
-
-/// Reads one regex.
-///
-/// # Errors
-/// What is wrong with it, on one line.
-pub(crate) fn regex(text: &str) -> Result<regex_lite::Regex, String> {
-    if text.is_empty() {
-        return Err("an empty regex matches every host: name the hosts, as ^localhost$".to_owned());
-    }
-    regex_lite::Regex::new(text).map_err(|error| {
-        // The last line of a syntax error says what it is; those before draw a picture.
-        let error = error.to_string();
-        let reason = error.lines().last().unwrap_or_default();
-        let reason = reason.trim_start_matches("error: ");
-        format!("{text:?} is not a regex: {reason}")
-    })
 }
 
 /// Reads a glob.
@@ -246,9 +233,9 @@ mod tests {
                 .contains("65535")
         );
         assert!(address("[::1]").is_ok_and(|address| address.is_loopback()));
-        assert!(address("localhost").unwrap_err().contains("host name"));
+        assert!(address("localhost").is_ok_and(|address| address.is_ipv4()));
+        assert!(address("sidecar").unwrap_err().contains("host name"));
         assert!(boolean("yes").is_err());
-        assert!(!regex("a(").unwrap_err().contains('\n'));
         assert!(glob("a[").is_err());
         assert!(glob("nginx*").unwrap().is_match("nginx.conf"));
     }

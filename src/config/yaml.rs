@@ -101,6 +101,15 @@ impl Node {
         }
     }
 
+    /// Takes `key` out of a mapping.
+    pub(crate) fn remove(&mut self, key: &str) -> Option<Self> {
+        let Value::Map(entries) = &mut self.value else {
+            return None;
+        };
+        let at = entries.iter().position(|(name, _)| name == key)?;
+        Some(entries.remove(at).1)
+    }
+
     /// The mapping, its keys checked against those `known`; `later` ones are known, but not to
     /// this version.
     pub(crate) fn fields(
@@ -162,6 +171,17 @@ impl<'a> Fields<'a> {
             .iter()
             .find(|(name, node)| name == key && node.value != Value::Null)
             .map(|(_, node)| node)
+    }
+
+    /// The scalar of `key` through `parse`, as [`Node::read`].
+    pub(crate) fn read<T>(
+        &self,
+        key: &str,
+        wanted: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+        faults: &mut Faults,
+    ) -> Option<T> {
+        self.get(key)?.read(wanted, parse, faults)
     }
 }
 

@@ -1,8 +1,8 @@
-//! One connection: hyper's HTTP/1 with our limits, ended gracefully.
+//! One connection: hyper's HTTP/1 with our limits, ended gracefully, and the tunnel it may become.
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
 use http::header::CONNECTION;
@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::sleep;
 
-use super::{GRACE, Handler, Limits, MAX_BUFFER, Stream};
+use super::{GRACE, Handler, Limits, MAX_BUFFER, Stream, Tunnel};
 use crate::shutdown::Shutdown;
 
 /// Serves `stream` until its client leaves, errs or idles, or attache stops.
@@ -22,8 +22,12 @@ pub(super) async fn run<H: Handler>(
     mut stop: Shutdown,
 ) {
     let (handler, stopping) = (&*handler, &stop.clone());
+    let (peer, tunnel) = (&stream.peer(), &Mutex::new(None));
     let service = service_fn(move |request| async move {
-        let mut response = handler.handle(request).await;
+        let mut response = handler.handle(request, peer).await;
+        if let Some(work) = response.extensions_mut().remove::<Tunnel>() {
+            *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
+        }
         if stopping.is_requested() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
@@ -40,6 +44,7 @@ pub(super) async fn run<H: Handler>(
             // Not `pipeline_flush`: while input is unread it withholds answers, and where that
             // input is never read (a malformed head, a second request during the drain) loses them.
             .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
     );
     let graceful = async {
         stop.requested().await;
@@ -58,5 +63,9 @@ pub(super) async fn run<H: Handler>(
     if let Err(error) = ended {
         // Clients that leave, idle or send what is not HTTP: theirs to know, no incident of ours.
         tracing::debug!(%error, "a connection ended early");
+    }
+    let tunnel = tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(tunnel) = tunnel {
+        tunnel.run().await;
     }
 }

@@ -166,7 +166,7 @@ impl Listener {
                 .map_ok(|(stream, _)| Stream::from(stream)),
             Self::Unix(listener, _) => listener
                 .poll_accept(cx)
-                .map_ok(|(stream, _)| Stream::Unix(stream)),
+                .map_ok(|(stream, _)| Stream::from(stream)),
         }
     }
 
@@ -213,7 +213,7 @@ impl Backlog {
             }),
             Self::Unix(listener, _) => listener.accept().and_then(|(stream, _)| {
                 stream.set_nonblocking(true)?;
-                UnixStream::from_std(stream).map(Stream::Unix)
+                UnixStream::from_std(stream).map(Stream::from)
             }),
         };
         match accepted {

@@ -2,9 +2,8 @@
 //! still sends its own name.
 
 use http::header::HOST;
-use http::request::Parts;
 use http::uri::Scheme;
-use http::{StatusCode, Version};
+use http::{HeaderMap, StatusCode, Uri, Version};
 use regex_lite::Regex;
 
 use super::Refusal;
@@ -30,11 +29,21 @@ impl HostFilter {
         }
     }
 
+    fn accepts(&self, host: &str) -> bool {
+        self.accepted.iter().any(|regex| regex.is_match(host))
+    }
+
     /// Refuses a request that names a foreign host, none, or more than one.
-    pub(super) fn admit(&self, request: &Parts) -> Result<(), Refusal> {
-        let authority = named(request)?;
+    pub(super) fn admit(
+        &self,
+        uri: &Uri,
+        version: Version,
+        headers: &HeaderMap,
+    ) -> Result<(), Refusal> {
+        let authority = named(uri, version, headers)?;
         let host = without_port(authority);
-        if self.usual.contains(&host) || self.accepted.iter().any(|regex| regex.is_match(host)) {
+        if self.usual.contains(&host) || self.accepts(host) || self.accepts(without_brackets(host))
+        {
             return Ok(());
         }
         Err(Refusal::new(
@@ -49,19 +58,19 @@ impl HostFilter {
 
 /// The authority a request is for: that of its target if it has one, else the Host header's
 /// (RFC 9112, sections 3.2 and 3.2.2).
-fn named(request: &Parts) -> Result<&str, Refusal> {
+fn named<'a>(uri: &'a Uri, version: Version, headers: &'a HeaderMap) -> Result<&'a str, Refusal> {
     let bad = |detail: &str| Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
-    let mut hosts = request.headers.get_all(HOST).iter();
+    let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (_, Some(_)) => return bad("send one Host header, not several"),
         (Some(host), None) => host.to_str().ok(),
-        (None, None) if request.version == Version::HTTP_11 => {
+        (None, None) if version == Version::HTTP_11 => {
             return bad("HTTP/1.1 requires a Host header: send Host: localhost");
         }
         (None, None) => None,
     };
-    if let Some(authority) = request.uri.authority() {
-        if request.uri.scheme().is_some_and(|s| *s != Scheme::HTTP) {
+    if let Some(authority) = uri.authority() {
+        if uri.scheme().is_some_and(|s| *s != Scheme::HTTP) {
             return bad("attache is no proxy for other schemes: ask for a path, or for http://");
         }
         return Ok(authority.as_str());
@@ -76,6 +85,13 @@ fn without_port(authority: &str) -> &str {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
         _ => authority,
     }
+}
+
+/// `kubectl proxy` takes the brackets off an address with a port, so its users write regexes
+/// without them.
+fn without_brackets(host: &str) -> &str {
+    let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    inner.unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -106,7 +122,7 @@ mod tests {
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
         filter
-            .admit(&parts)
+            .admit(&parts.uri, parts.version, &parts.headers)
             .map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
     }
 
@@ -128,6 +144,15 @@ mod tests {
         assert_eq!(v11("http://localhost/", &[]), 400);
         assert_eq!(status(regex, "/", &[], Version::HTTP_10), 403);
         assert_eq!(status(regex, "/", &["localhost"], Version::HTTP_10), 200);
+    }
+
+    #[test]
+    fn an_address_is_accepted_with_and_without_its_brackets() {
+        for regex in [r"^\[::1\]$", "^::1$"] {
+            for host in ["[::1]", "[::1]:8001"] {
+                assert_eq!(status(regex, "/", &[host], Version::HTTP_11), 200);
+            }
+        }
     }
 
     #[test]

@@ -27,7 +27,10 @@ fn router() -> (Router, store::ScopeWriter) {
         silence: None,
     };
     let hosts = vec![Regex::new("^localhost$").unwrap()];
-    (Router::new(Arc::new(api), hosts).unwrap(), scope)
+    (
+        Router::new(Arc::new(api), hosts, true, None).unwrap(),
+        scope,
+    )
 }
 
 fn ask(router: &Router, method: Method, target: http::Uri) -> Answer {

@@ -1,4 +1,5 @@
-//! One HTTP/2 connection to the API server, pinged, with its last sign of life noted.
+//! How the API server is connected to, and the client of the watches: one HTTP/2 connection,
+//! pinged, with its last sign of life noted.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,9 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::Uri;
+use bytes::Bytes;
+use http::{Request, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -56,30 +61,139 @@ impl Heard {
 }
 
 /// Makes a client whose requests share one connection. Runs exec plugins: blocking.
-pub(super) fn client(config: &Config, heard: &Heard) -> Result<Client, Error> {
+pub(super) fn client(
+    config: &Config,
+    keepalive: Option<Duration>,
+    heard: &Heard,
+) -> Result<Client, Error> {
+    // ALPN picks HTTP/2 wherever the server has it; a proxy in between may not.
+    let https = https(config, keepalive, heard.clone(), HttpVersions::All)?;
+    let mut http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_keep_alive_interval(PING)
+        .http2_keep_alive_timeout(PING)
+        .http2_keep_alive_while_idle(true);
+    let stack = ServiceBuilder::new()
+        .map_request(|request: Request<Body>| request.map(RequestBody::new))
+        .layer(config.base_uri_layer())
+        .layer(match config.auth_layer()? {
+            Some(auth) => Either::Left(auth),
+            None => Either::Right(tower::layer::util::Identity::new()),
+        })
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http.build::<_, RequestBody>(https));
+    Ok(Client::new(stack, config.default_namespace.clone()))
+}
+
+/// Which versions of HTTP a connection may speak.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum HttpVersions {
+    /// What the server prefers.
+    All,
+    /// HTTP/1.1 alone, which knows upgrades.
+    Http1,
+}
+
+/// The body of a request to the API server, watched or proxied: one type, so that the HTTP stack
+/// is compiled once.
+pub struct RequestBody(UnsyncBoxBody<Bytes, BoxError>);
+
+// === impl RequestBody ===
+
+impl RequestBody {
+    /// Keeps any body.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(body.map_err(Into::into).boxed_unsync())
+    }
+
+    /// No body.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::new(Empty::new())
+    }
+}
+
+impl HttpBody for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// How a client of either kind connects.
+pub(super) type Https = HttpsConnector<Listening>;
+
+/// The way to the API server: through the kubeconfig's proxy if it names one, then TLS.
+pub(super) fn https(
+    config: &Config,
+    keepalive: Option<Duration>,
+    heard: Heard,
+    versions: HttpVersions,
+) -> Result<Https, Error> {
+    let connector = connector(config, keepalive)?;
+    let builder = HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config()?)
+        .https_or_http();
+    let builder = match config.tls_server_name.clone().map(TryInto::try_into) {
+        Some(Ok(name)) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
+        Some(Err(error)) => return Err(Error::Service(Box::new(error))),
+        None => builder,
+    };
+    let listening = Listening { connector, heard };
+    Ok(match versions {
+        HttpVersions::All => builder.enable_all_versions().wrap_connector(listening),
+        HttpVersions::Http1 => builder.enable_http1().wrap_connector(listening),
+    })
+}
+
+fn connector(config: &Config, keepalive: Option<Duration>) -> Result<Connector, Error> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    // For servers that speak HTTP/1.1 only, which cannot be pinged.
-    tcp.set_keepalive(Some(PING));
+    // For connections over HTTP/1.1, which cannot be pinged.
+    tcp.set_keepalive(Some(keepalive.unwrap_or(PING)).filter(|period| !period.is_zero()));
     tcp.set_tcp_user_timeout(Some(2 * PING));
-    let connector = match config.proxy_url.clone() {
-        None => boxed(tcp),
-        Some(proxy) => match proxy.scheme_str() {
-            Some("socks5") => boxed(SocksV5::new(proxy, tcp)),
-            Some("http") => boxed(with_credentials(Tunnel::new(proxy.clone(), tcp), &proxy)),
-            Some("https") => {
-                let tls = config.rustls_https_connector_with_connector(tcp)?;
-                boxed(with_credentials(Tunnel::new(proxy.clone(), tls), &proxy))
-            }
-            _ => {
-                let proxy_url = Box::new(proxy);
-                return Err(Error::ProxyProtocolUnsupported { proxy_url });
-            }
-        },
+    let Some(proxy) = config.proxy_url.clone() else {
+        return Ok(boxed(tcp));
     };
-    assemble(connector, config, heard)
+    match proxy.scheme_str() {
+        Some("socks5") => Ok(boxed(SocksV5::new(proxy, tcp))),
+        Some("http") => Ok(boxed(with_credentials(
+            Tunnel::new(proxy.clone(), tcp),
+            &proxy,
+        ))),
+        Some("https") => {
+            let tls = config.rustls_https_connector_with_connector(tcp)?;
+            Ok(boxed(with_credentials(
+                Tunnel::new(proxy.clone(), tls),
+                &proxy,
+            )))
+        }
+        _ => {
+            let proxy_url = Box::new(proxy);
+            Err(Error::ProxyProtocolUnsupported { proxy_url })
+        }
+    }
 }
 
 /// One type for every way to connect: the HTTP/2 stack above it is large, and compiled once.
@@ -121,41 +235,9 @@ fn with_credentials<C>(tunnel: Tunnel<C>, proxy: &Uri) -> Tunnel<C> {
     }
 }
 
-fn assemble(connector: Connector, config: &Config, heard: &Heard) -> Result<Client, Error> {
-    let builder = HttpsConnectorBuilder::new()
-        .with_tls_config(config.rustls_client_config()?)
-        .https_or_http();
-    let builder = match config.tls_server_name.clone().map(TryInto::try_into) {
-        Some(Ok(name)) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
-        Some(Err(error)) => return Err(Error::Service(Box::new(error))),
-        None => builder,
-    };
-    // ALPN picks HTTP/2 wherever the server has it; a proxy in between may not.
-    let https = builder.enable_all_versions().wrap_connector(Listening {
-        connector,
-        heard: heard.clone(),
-    });
-    let mut http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .http2_keep_alive_interval(PING)
-        .http2_keep_alive_timeout(PING)
-        .http2_keep_alive_while_idle(true);
-    let stack = ServiceBuilder::new()
-        .layer(config.base_uri_layer())
-        .layer(match config.auth_layer()? {
-            Some(auth) => Either::Left(auth),
-            None => Either::Right(tower::layer::util::Identity::new()),
-        })
-        .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
-        .service(http.build::<_, Body>(https));
-    Ok(Client::new(stack, config.default_namespace.clone()))
-}
-
 /// A connector whose connections note every byte that arrives.
 #[derive(Clone)]
-struct Listening {
+pub(super) struct Listening {
     connector: Connector,
     heard: Heard,
 }
@@ -181,7 +263,7 @@ impl Service<Uri> for Listening {
     }
 }
 
-struct Noted {
+pub(super) struct Noted {
     io: Box<dyn Io>,
     heard: Heard,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use attache::http::{Body, Handler, Limits, Meters, listen, serve};
+use attache::http::{Body, Handler, Limits, Meters, Peer, listen, serve};
 use attache::shutdown::channel;
 use http::{Request, Response};
 use http_body_util::{Either, Full};
@@ -23,7 +23,7 @@ struct Scripted {
 }
 
 impl Handler for Scripted {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn handle(&self, request: Request<Incoming>, _: &Peer) -> Response<Body> {
         self.handled.fetch_add(1, Ordering::Relaxed);
         match request.uri().path() {
             "/panic" => panic!("asked to"),

@@ -124,7 +124,7 @@ pub fn store(demander: Option<Demander>) -> Store {
 pub fn router(api: &Arc<Api>) -> Arc<Router> {
     let hosts = [r"^localhost$", r"^127\.0\.0\.1$", r"^\[::1\]$"];
     let hosts = hosts.map(|h| Regex::new(h).unwrap()).to_vec();
-    Arc::new(Router::new(Arc::clone(api), hosts).unwrap())
+    Arc::new(Router::new(Arc::clone(api), hosts, true, None).unwrap())
 }
 
 pub async fn start(demander: Option<Demander>) -> (Served, Store) {

@@ -1,0 +1,55 @@
+//! What is seen to before anything starts: what must not be, what deserves a warning, and the
+//! limit on open files.
+
+use tracing::warn;
+
+use super::Fatal;
+use crate::config::{Action, Config};
+use crate::process;
+
+/// In the node's PID namespace a rule could match processes of other pods.
+pub(super) fn refuse_host_pid(config: &Config) -> Result<(), Fatal> {
+    let signals = config
+        .on_change
+        .iter()
+        .any(|rule| matches!(rule.action, Action::Signal(_)));
+    let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    if signals && in_pod && process::in_host_pid_namespace() {
+        return Err(Fatal::Configuration(
+            "signal rules do not work with hostPID: true, where they could reach processes of \
+             other pods: set hostPID: false and shareProcessNamespace: true in the pod's spec"
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Says what a configuration opens to others.
+pub(super) fn warn_of_open_doors(config: &Config) {
+    let serve = &config.serve;
+    if serve.allow_non_loopback && !serve.address.is_loopback() && !serve.unix_only {
+        warn!(address = %serve.address, "serving on an address that others can reach: whoever reaches it reads all that attache serves and acts with its credentials");
+    }
+    match config.proxy.as_ref().map(|proxy| &proxy.filter) {
+        Some(None) if !serve.unix_only => warn!(
+            "the request filter is disabled: a web page that a browser on this machine shows can use the API server with attache's credentials"
+        ),
+        Some(Some(filter)) if filter.reject_paths.is_empty() => {
+            warn!("the request filter has no --reject-paths: exec and attach into pods are proxied")
+        }
+        _ => {}
+    }
+}
+
+/// Every connection and watch is a file; the soft limit is often 1,024.
+pub(super) fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, "the limit on open files stays as it is");
+    }
+}

@@ -1,0 +1,113 @@
+//! Lists of regexes, as `kubectl proxy` takes them.
+
+use regex_lite::{Regex, RegexBuilder};
+
+/// Reads one regex by which something is accepted.
+///
+/// # Errors
+/// What is wrong with it, on one line.
+pub(crate) fn accepting(text: &str) -> Result<Regex, String> {
+    compile(text, false)
+}
+
+/// Reads one regex by which something is refused. Its `.` matches a line break too, so that an
+/// encoded one in a path is no way around it.
+///
+/// # Errors
+/// What is wrong with it, on one line.
+pub(crate) fn rejecting(text: &str) -> Result<Regex, String> {
+    compile(text, true)
+}
+
+/// Reads regexes joined by commas, each by `one`; an empty text is an empty list.
+///
+/// # Errors
+/// What is wrong with the first that is wrong.
+pub(crate) fn list(
+    text: &str,
+    one: fn(&str) -> Result<Regex, String>,
+) -> Result<Vec<Regex>, String> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    text.split(',').map(one).collect()
+}
+
+fn compile(text: &str, dot_matches_new_line: bool) -> Result<Regex, String> {
+    if text.is_empty() {
+        return Err(
+            "an empty regex between commas matches everything: take the comma out, or write .*"
+                .to_owned(),
+        );
+    }
+    let mut builder = RegexBuilder::new(text);
+    builder.dot_matches_new_line(dot_matches_new_line);
+    builder.build().map_err(|error| {
+        let comma = if text.contains('{') {
+            r" (a comma ends a regex, so write {1,2} in the file, in a list)"
+        } else {
+            ""
+        };
+        format!(
+            r"{text:?} is not a regex: {error}{comma}; the syntax is Go's without \Q…\E, \p{{…}}, \C and octal escapes, and a literal {{, or a [ between brackets, needs a backslash"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_splits_on_commas_and_an_empty_text_is_an_empty_list() {
+        let texts = |text| {
+            let list = list(text, accepting)?;
+            Ok::<_, String>(list.iter().map(Regex::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(texts(""), Ok(Vec::new()));
+        assert_eq!(texts("^/api,b"), Ok(vec!["^/api".into(), "b".into()]));
+        for bad in [",", "a,", ",a", "a,,b"] {
+            assert!(texts(bad).unwrap_err().contains("between commas"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_rejecting_regex_looks_beyond_a_line_break() {
+        let path = "/api/v1/namespaces/a/pods/b\n/exec";
+        let regex = "^/api/.*/pods/.*/exec";
+        assert!(rejecting(regex).unwrap().is_match(path));
+        assert!(!accepting(regex).unwrap().is_match(path));
+        assert!(accepting("pods").unwrap().is_match(path), "not anchored");
+    }
+
+    #[test]
+    fn what_go_knows_and_we_do_not_is_told() {
+        for bad in [
+            r"\Qa\E",
+            r"\pL",
+            r"\p{Greek}",
+            r"\C",
+            r"\123",
+            "[[]",
+            "a{",
+            "(",
+            "(?=a)",
+        ] {
+            let fault = accepting(bad).unwrap_err();
+            assert!(fault.contains("the syntax is Go's"), "{bad}: {fault}");
+            assert!(!fault.contains('\n'), "{fault}");
+        }
+        assert!(list("a{1,2}", accepting).unwrap_err().contains("in a list"));
+        for good in [
+            r"\z",
+            "[[:^alpha:]]",
+            "(?i)a",
+            "(?P<n>a)",
+            r"\-",
+            r"\x{41}",
+            "(?U)a*",
+        ] {
+            assert!(accepting(good).is_ok(), "{good}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One request to the API server and its answer, sent again where that is safe.
+
+use std::error::Error;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper::body::{Body as _, Incoming};
+
+use super::expect::Expectation;
+use super::{Proxy, reply};
+use crate::http::Body;
+use crate::metrics;
+use crate::upstream::{Identity, ProxyClient, RequestBody, SendError, UpstreamError};
+
+/// A request as the API server is to get it, but for its body.
+#[derive(Clone)]
+pub(super) struct Outgoing {
+    pub(super) identity: Identity,
+    pub(super) method: Method,
+    pub(super) target: PathAndQuery,
+    pub(super) headers: HeaderMap,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0}")]
+    Client(#[from] UpstreamError),
+    #[error("{0}")]
+    Send(#[from] SendError),
+    #[error("it did not answer within {0:?}, as --request-timeout asks")]
+    Timeout(Duration),
+}
+
+/// Whether the last proxied request had an answer, so that an outage is told once.
+#[derive(Default)]
+pub(super) struct Contact {
+    lost: AtomicBool,
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// Sends `outgoing` and returns the answer's head.
+    pub(super) async fn exchange(
+        &self,
+        outgoing: Outgoing,
+        body: Incoming,
+        expectation: &Expectation,
+        timeout: Option<Duration>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let sending = async {
+            if body.is_end_stream() {
+                self.send_until_answered(outgoing).await
+            } else {
+                self.send_once(
+                    outgoing,
+                    RequestBody::new(expectation.upload(body)),
+                    expectation,
+                )
+                .await
+            }
+        };
+        let answered = match timeout {
+            None => sending.await,
+            Some(limit) => match tokio::time::timeout(limit, sending).await {
+                Ok(answered) => answered,
+                Err(_) => Err(Failure::Timeout(limit)),
+            },
+        };
+        match &answered {
+            Ok(_) => self.contact.kept(),
+            Err(failure) => {
+                let reason = failure.reason();
+                let series = metrics::Reason { reason };
+                self.metrics.proxy_errors.get_or_create(&series).inc();
+                self.contact.lost(&self.upstream.server(), failure);
+            }
+        }
+        answered
+    }
+
+    /// Without a body a request can be sent again: with newer credentials if the API server
+    /// refused it (401) or could not be trusted, and once if it is safe (RFC 9110, section 9.2.1)
+    /// and the connection broke, as one that was idle for long may.
+    async fn send_until_answered(&self, outgoing: Outgoing) -> Result<Response<Incoming>, Failure> {
+        let (mut renewed, mut resent) = (false, false);
+        loop {
+            let client = self.upstream.proxy_client(outgoing.identity).await?;
+            let sent = client
+                .send(outgoing.clone().with(RequestBody::empty()))
+                .await;
+            if !renewed && self.renews(&client, outgoing.identity, &sent).await {
+                renewed = true;
+                continue;
+            }
+            match sent {
+                Err(SendError::Broken(_)) if !resent && outgoing.method.is_safe() => resent = true,
+                sent => return Ok(sent?),
+            }
+        }
+    }
+
+    /// With a body the next request is the one that gains by newer credentials.
+    async fn send_once(
+        &self,
+        outgoing: Outgoing,
+        body: RequestBody,
+        expectation: &Expectation,
+    ) -> Result<Response<Incoming>, Failure> {
+        let identity = outgoing.identity;
+        let client = self.upstream.proxy_client(identity).await?;
+        let mut request = outgoing.with(body);
+        expectation.listen(&mut request);
+        let sent = client.send(request).await;
+        self.renews(&client, identity, &sent).await;
+        Ok(sent?)
+    }
+
+    /// Reads the credentials again where their age may be why there is no answer, or this one.
+    async fn renews(
+        &self,
+        client: &ProxyClient,
+        identity: Identity,
+        sent: &Result<Response<Incoming>, SendError>,
+    ) -> bool {
+        let stale = match sent {
+            Ok(answer) => answer.status() == StatusCode::UNAUTHORIZED && identity == Identity::Own,
+            Err(SendError::Credentials(_)) => true,
+            Err(SendError::Connect(error) | SendError::Broken(error)) => is_tls(error),
+        };
+        stale && self.upstream.renew(client.generation).await
+    }
+}
+
+// === impl Outgoing ===
+
+impl Outgoing {
+    fn with(self, body: RequestBody) -> Request<RequestBody> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = Uri::from(self.target);
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// The metric's label.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Client(_) | Self::Send(SendError::Credentials(_)) => "credentials",
+            Self::Send(SendError::Connect(_)) => "connect",
+            Self::Send(SendError::Broken(_)) => "broken",
+            Self::Timeout(_) => "timeout",
+        }
+    }
+
+    /// What the caller gets.
+    pub(super) fn reply(&self) -> Response<Body> {
+        match self {
+            Self::Timeout(_) => reply::gateway_timeout(&self.to_string()),
+            _ => reply::bad_gateway(&self.to_string()),
+        }
+    }
+}
+
+// === impl Contact ===
+
+impl Contact {
+    fn kept(&self) {
+        if self.lost.swap(false, Ordering::Relaxed) {
+            tracing::info!("the API server answers proxied requests again");
+        }
+    }
+
+    fn lost(&self, server: &str, failure: &Failure) {
+        if self.lost.swap(true, Ordering::Relaxed) {
+            tracing::debug!(server, %failure, "a proxied request failed");
+        } else {
+            tracing::warn!(server, %failure, "a proxied request failed; its caller gets a Status, and each next one is tried anew");
+        }
+    }
+}
+
+/// Whether TLS failed: the server's certificate, or ours.
+fn is_tls(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An io::Error hides its cause behind that cause's own.
+        let within = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        if error.is::<rustls::Error>() || within.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}

@@ -1,0 +1,153 @@
+//! The clients of proxied requests: HTTP/1.1, so that every request can become a tunnel.
+
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, HeaderName};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::ConfigExt as _;
+use kube::config::AuthInfo;
+use kube::{Config, Error};
+use tower::util::{BoxCloneSyncService, Either};
+use tower::{BoxError, ServiceBuilder, ServiceExt as _};
+
+use super::connection::{self, Heard, HttpVersions, RequestBody};
+
+/// The most bytes of an exchange that one connection buffers, and of an answer's head.
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// The idle connections that are kept for a next request.
+const MAX_IDLE: usize = 32;
+
+const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
+const IMPERSONATE_GROUP: HeaderName = HeaderName::from_static("impersonate-group");
+
+/// Whose request goes to the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// attache's: its token, client certificate and impersonation.
+    Own,
+    /// The caller's, who sent an Authorization of its own: nothing is added, not even a client
+    /// certificate, which the API server would believe before the token.
+    Caller,
+}
+
+/// Sends proxied requests; cheap to clone.
+#[derive(Clone)]
+pub struct ProxyClient {
+    service: BoxCloneSyncService<Request<RequestBody>, Response<Incoming>, BoxError>,
+    impersonation: HeaderMap,
+    /// Given to [`Upstream::refresh`](super::Upstream::refresh) when the API server refuses the
+    /// credentials.
+    pub generation: u64,
+}
+
+/// Why a proxied request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// There is no connection: nothing was sent.
+    #[error("{}", chain(.0))]
+    Connect(#[source] legacy::Error),
+    /// The connection ended before an answer began.
+    #[error("{}", chain(.0))]
+    Broken(#[source] legacy::Error),
+    /// A token could not be had.
+    #[error("no credentials: {}", chain(&**.0))]
+    Credentials(#[source] BoxError),
+}
+
+// === impl ProxyClient ===
+
+impl ProxyClient {
+    /// Makes a client. Runs exec plugins: blocking.
+    pub(super) fn new(
+        mut config: Config,
+        keepalive: Option<Duration>,
+        identity: Identity,
+        generation: u64,
+    ) -> Result<Self, Error> {
+        if identity == Identity::Caller {
+            config.auth_info = AuthInfo::default();
+        }
+        // What the watches hear is theirs alone.
+        let https = connection::https(&config, keepalive, Heard::new(), HttpVersions::Http1)?;
+        let mut http = legacy::Client::builder(TokioExecutor::new());
+        http.timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(MAX_IDLE)
+            .http1_max_buf_size(MAX_BUFFER);
+        let stack = ServiceBuilder::new()
+            .layer(config.base_uri_layer())
+            .layer(match config.auth_layer()? {
+                Some(auth) => Either::Left(auth),
+                None => Either::Right(tower::layer::util::Identity::new()),
+            })
+            .map_err(BoxError::from)
+            .service(http.build::<_, RequestBody>(https));
+        Ok(Self {
+            service: BoxCloneSyncService::new(stack.map_err(Into::into)),
+            impersonation: impersonation(&config.auth_info)?,
+            generation,
+        })
+    }
+
+    /// Sends a request whose target is a path below the server's own, and returns once the
+    /// answer's head is there.
+    ///
+    /// # Errors
+    /// [`SendError`]; an answer of any status is none.
+    pub async fn send(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, SendError> {
+        // As with kubectl, who asks to be someone is not made someone else.
+        if !request.headers().contains_key(IMPERSONATE_USER) {
+            request.headers_mut().extend(self.impersonation.clone());
+        }
+        let sent = self.service.clone().oneshot(request).await;
+        sent.map_err(|error| match error.downcast::<legacy::Error>() {
+            Ok(error) if error.is_connect() => SendError::Connect(*error),
+            Ok(error) => SendError::Broken(*error),
+            Err(error) => SendError::Credentials(error),
+        })
+    }
+}
+
+/// Which identity a request with these headers has.
+#[must_use]
+pub fn identity(headers: &HeaderMap) -> Identity {
+    if headers.contains_key(AUTHORIZATION) {
+        Identity::Caller
+    } else {
+        Identity::Own
+    }
+}
+
+fn impersonation(auth: &AuthInfo) -> Result<HeaderMap, Error> {
+    let value = |text: &String| HeaderValue::try_from(text).map_err(|e| Error::HttpError(e.into()));
+    let mut headers = HeaderMap::new();
+    if let Some(user) = &auth.impersonate {
+        headers.insert(IMPERSONATE_USER, value(user)?);
+    }
+    for group in auth.impersonate_groups.iter().flatten() {
+        headers.append(IMPERSONATE_GROUP, value(group)?);
+    }
+    Ok(headers)
+}
+
+/// The causes of an error in one line; hyper tells only the outermost.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
