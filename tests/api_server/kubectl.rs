@@ -31,6 +31,13 @@ through_either!(
     a_watch_over_a_web_socket,
 );
 
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn attache_run_is_as_good_a_proxy() {
+    the_verbs_of_every_day(Through::AttacheRun).await;
+    exec_passes_streams_and_the_exit_code(Through::AttacheRun).await;
+}
+
 /// A kubectl that knows nothing but the proxy's address.
 struct Kubectl {
     program: PathBuf,

@@ -10,7 +10,11 @@ use crate::support::proxy::{Proxy, kubectls};
 /// The proxy that a test goes through.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Through {
+    /// `attache proxy`.
     Attache,
+    /// `attache run`, whose own routes come first.
+    AttacheRun,
+    /// `kubectl proxy`.
     KubectlProxy,
 }
 
@@ -19,6 +23,7 @@ impl Through {
     pub(crate) async fn start(self, kubeconfig: &Path, flags: &[&str]) -> Proxy {
         match self {
             Self::Attache => Proxy::attache(kubeconfig, flags).await,
+            Self::AttacheRun => Proxy::attache_run(kubeconfig, flags).await,
             Self::KubectlProxy => {
                 let kubectls = kubectls();
                 Proxy::kubectl(kubectls.last().expect("one"), kubeconfig, flags).await
