@@ -1,4 +1,4 @@
-"""What the benchmarks share: the build, a control plane, attache, and a table."""
+"""What the benchmarks share: the build, a control plane, attache and its peers, load, and a table."""
 
 import contextlib
 import http.client
@@ -6,6 +6,8 @@ import json
 import os
 import pathlib
 import random
+import re
+import resource
 import shutil
 import socket
 import ssl
@@ -14,8 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 CORES = sorted(os.sched_getaffinity(0))
 # The server under test has a core of its own; the load and the control plane share the other.
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
@@ -48,6 +52,12 @@ def attache_binary():
     return os.environ.get("ATTACHE") or run(str(ROOT / "bench/build"))
 
 
+def example(name):
+    """One of the programs beside the scripts, built with the release's profile."""
+    say(f"building {name}")
+    return pathlib.Path(run(str(ROOT / "bench/build"), "--example", name)).parent / "examples" / name
+
+
 def kube_assets():
     return run(str(ROOT / "scripts/kube-assets"))
 
@@ -61,10 +71,12 @@ def free_port():
                 return port
 
 
-def until(what, condition, limit=120.0, pace=0.05):
-    """Asks until the condition holds."""
+def until(what, condition, limit=120.0, pace=0.05, child=None):
+    """Asks until the condition holds; the end of the child that is to fulfil it ends the benchmark."""
     end = time.monotonic() + limit
     while not condition():
+        if child and child.poll() is not None:
+            sys.exit(f"ended with code {child.returncode} before {what}")
         if time.monotonic() > end:
             sys.exit(f"not within {limit} s: {what}")
         time.sleep(pace)
@@ -100,15 +112,17 @@ def process(*command, core=None, **options):
 
 
 class ControlPlane:
-    """etcd and kube-apiserver by scripts/control-plane, and a connection to it."""
+    """etcd and kube-apiserver (with flags added) by scripts/control-plane, and a connection to it."""
 
-    def __init__(self):
+    def __init__(self, *flags):
+        self.flags = flags
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="control-plane-"))
         self.env = dict(os.environ, KUBEBUILDER_ASSETS=kube_assets())
         self.kubectl = pathlib.Path(self.env["KUBEBUILDER_ASSETS"], "kubectl")
         self.script("init")
         self.kubeconfig = self.dir / "admin.kubeconfig"
-        self.address = (self.dir / "url").read_text().strip().removeprefix("https://").split(":")
+        self.url = (self.dir / "url").read_text().strip()
+        self.address = self.url.removeprefix("https://").split(":")
         self.connection = None
 
     def __enter__(self):
@@ -130,7 +144,7 @@ class ControlPlane:
 
     def start(self):
         """Starts the API server on the data there is."""
-        self.apiserver = self.hold("apiserver")
+        self.apiserver = self.hold("apiserver", *self.flags)
         until("the API server is ready", self.ready)
 
     def stop(self):
@@ -177,6 +191,31 @@ class ControlPlane:
         if status != 200:
             sys.exit(f"patching {name}: {status} {answer!r}")
 
+    def fill(self, objects, size):
+        """Creates ConfigMaps `bulk-00000` and on, labelled app=bulk, each with a value of random letters."""
+        say(f"creating {objects} ConfigMaps")
+        for number in range(objects):
+            self.create(f"bulk-{number:05}", {"data": "".join(random.choices(LETTERS, k=size))}, {"app": "bulk"})
+
+    def admit_pod(self):
+        """Lets the user of pod.kubeconfig do everything; returns the kubeconfig and the token in it."""
+        body = {
+            "metadata": {"name": "pod"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "pod"}],
+        }
+        path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+        status, answer = self.ask("POST", path, json.dumps(body))
+        if status != 201:
+            sys.exit(f"binding cluster-admin: {status} {answer!r}")
+        return self.dir / "pod.kubeconfig", (self.dir / "pod.token").read_text().strip()
+
+    def apiserver_pid(self):
+        """The API server's own pid; what this process holds is the script around it."""
+        children = pathlib.Path(f"/proc/{self.apiserver.pid}/task/{self.apiserver.pid}/children").read_text()
+        names = {pathlib.Path(f"/proc/{pid}/comm").read_text().strip(): int(pid) for pid in children.split()}
+        return names["kube-apiserver"]
+
     def expire_watches(self):
         """Restarts the API server so that no watch can be resumed: all lists are read anew."""
         etcd = (self.dir / "etcd-url").read_text().strip()
@@ -203,6 +242,75 @@ def attache(binary, plane, *args, core=None):
         yield port, child.pid
 
 
+@contextlib.contextmanager
+def proxy(binary, kubeconfig, core=None):
+    """`attache proxy` or `kubectl proxy`, whichever binary it is, answering; yields its port and pid."""
+    port = free_port()
+    command = [binary, "proxy", "--kubeconfig", kubeconfig, "--port", port]
+    with process(*command, core=core, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+        until(f"{command[0]} proxy answers", lambda: get(port, "/version")[0] == 200, child=child)
+        yield port, child.pid
+
+
+class Way(typing.NamedTuple):
+    """A way to the API server: the URL, the token that a request must carry (None: the proxy adds it), and
+    the process that answers."""
+
+    url: str
+    token: str | None
+    pid: int
+
+
+@contextlib.contextmanager
+def ways(binary, plane):
+    """Attache's proxy, kubectl's, and the API server itself, by name; all of them as the same user."""
+    kubeconfig, token = plane.admit_pod()
+    if not plane.kubectl.exists():
+        sys.exit("no kubectl in KUBEBUILDER_ASSETS to compare with")
+    with contextlib.ExitStack() as stack:
+        found = {}
+        for name, program in [("attache proxy", binary), ("kubectl proxy", plane.kubectl)]:
+            port, pid = stack.enter_context(proxy(program, kubeconfig, core=SERVER_CORE))
+            found[name] = Way(f"http://127.0.0.1:{port}", None, pid)
+        found["API server directly"] = Way(plane.url, token, plane.apiserver_pid())
+        yield found
+
+
+# No limit on requests, so that the API server's own fairness is not what is measured.
+UNLIMITED = ("--enable-priority-and-fairness=false", "--max-requests-inflight=0", "--max-mutating-requests-inflight=0")
+
+
+class Load(typing.NamedTuple):
+    """What wrk measured, times in ms, and the processor time that wrk itself used, in seconds."""
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+
+
+def load(url, seconds, token=None):
+    """One run of wrk, 16 connections; a failed request ends the benchmark."""
+    if not tool("wrk", "wrk"):
+        sys.exit("wrk is needed (Debian: wrk)")
+    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "--latency", "--timeout", "30s", "-t1", "-c16", f"-d{seconds}s"]
+    if token:
+        command += ["-H", f"Authorization: Bearer {token}"]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = run(*command, url)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if "Non-2xx" in output or "Socket errors" in output:
+        sys.exit(f"requests failed:\n{output}")
+
+    def milliseconds(share):
+        value, unit = re.search(rf"{share}%\s+([\d.]+)(us|ms|s)", output).groups()
+        return float(value) * {"us": 0.001, "ms": 1, "s": 1000}[unit]
+
+    rate = float(re.search(r"Requests/sec:\s*([\d.]+)", output)[1])
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Load(rate, milliseconds(50), milliseconds(99), cpu)
+
+
 def metric(port, name):
     """The sum over all labels of one metric of attache."""
     _, text = get(port, "/-/metrics")
@@ -216,6 +324,17 @@ def memory(pid, field="VmRSS"):
         if line.startswith(field + ":"):
             return int(line.split()[1]) / 1024
     sys.exit(f"no {field} of process {pid}")
+
+
+def restart_peak(pid):
+    """Starts the peak (VmHWM) anew: proc(5), clear_refs."""
+    pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def cpu_seconds(pid):
+    """User and system time so far."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def percentile(values, share):

@@ -80,7 +80,7 @@ struct Regexes {
 
 /// Decides on one input and panics where the decision is wrong. Its first three bytes choose filter,
 /// place and method (`a` is the first of each); the rest is path, `?` and query.
-pub fn check(input: &[u8]) {
+pub(crate) fn check(input: &[u8]) {
     let [filter, place, method, target @ ..] = input else {
         return;
     };

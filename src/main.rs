@@ -15,6 +15,13 @@ use attache::{app, telemetry};
 /// Wrong flags or files.
 const USAGE: u8 = 64;
 
+/// The most threads that read files and run exec plugins: each holds memory for some seconds after.
+const BLOCKING_THREADS: usize = 16;
+
+/// After so many steps of tasks that always have more to do, such as large bodies, the runtime looks
+/// for new requests: at the usual 61 a read would wait for some MiB.
+const EVENT_INTERVAL: u32 = 8;
+
 fn main() -> ExitCode {
     let (command, faults) = match cli::parse(std::env::args_os(), std::env::vars_os()) {
         Parsed::Text(text) => return print(text.as_bytes()),
@@ -32,6 +39,9 @@ fn main() -> ExitCode {
 /// Does the job on a runtime of one thread.
 fn start(job: Job) -> ExitCode {
     let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder
+        .max_blocking_threads(BLOCKING_THREADS)
+        .event_interval(EVENT_INTERVAL);
     let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),

@@ -30,14 +30,22 @@ pub(super) fn warn_of_open_doors(config: &Config) {
     if serve.allow_non_loopback && !serve.address.is_loopback() && !serve.unix_only {
         warn!(address = %serve.address, "serving on an address that others can reach: whoever reaches it reads all that attache serves and acts with its credentials");
     }
-    match config.proxy.as_ref().map(|proxy| &proxy.filter) {
-        Some(None) if !serve.unix_only => warn!(
+    let Some(proxy) = &config.proxy else { return };
+    match &proxy.filter {
+        None if !serve.unix_only => warn!(
             "the request filter is disabled: a web page that a browser on this machine shows can use the API server with attache's credentials"
         ),
-        Some(Some(filter)) if filter.reject_paths.is_empty() => {
-            warn!("the request filter has no --reject-paths: exec and attach into pods are proxied")
+        Some(filter) if filter.reject_paths.is_empty() || filter.reject_methods.is_empty() => {
+            warn!(
+                "the request filter is relaxed: what --reject-paths and --reject-methods refuse by default, such as exec into pods, may be proxied"
+            )
         }
         _ => {}
+    }
+    if let Some(www) = &proxy.www
+        && !www.root.is_dir()
+    {
+        warn!(root = %www.root.display(), "--www is no directory; attache serves its files once it is one");
     }
 }
 

@@ -65,7 +65,7 @@ pub struct Listen {
     /// The IP address to listen on [default: 127.0.0.1, and ::1 where there is one]
     #[arg(long, value_name = "IP")]
     pub address: Option<String>,
-    /// A Unix socket: `run` listens there too, `proxy` there alone
+    /// A Unix socket: run listens there too, proxy there alone
     #[arg(short, long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,
     /// Hosts to answer to, by regexes joined by commas [default: localhost, 127.0.0.1, ::1]

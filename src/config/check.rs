@@ -40,6 +40,7 @@ pub(crate) fn run(run: &cli::Run, faults: &mut Faults) -> Option<Config> {
     if settings.proxying == Some(false) {
         for flag in for_proxy {
             let fault = "is for the proxy, and --no-proxy or the file's `proxy: false` turns that off: drop one of the two";
+            let flag = flags::flag_name(flag.trim_start_matches("--"), &run.from_env);
             faults.add(flag, fault);
         }
     }
@@ -56,7 +57,7 @@ pub(crate) fn api_alone(args: &cli::Proxy, faults: &mut Faults) -> Option<Config
         settings.address = None;
         if settings.port.is_some_and(|port| port != PORT) {
             faults.add(
-                "--port",
+                flags::flag_name("port", &args.from_env),
                 "cannot set --unix-socket and --port at the same time: attache proxy listens on the socket alone, so drop one of the two",
             );
         }
@@ -70,15 +71,8 @@ pub(crate) fn config(settings: Partial, own_routes: bool, faults: &mut Faults) -
     check_source(&settings, faults);
     let proxying = settings.proxying.unwrap_or(settings.dir.is_none());
     let on_change = settings.on_change.unwrap_or_default();
-    let mut objects = Vec::new();
-    let mut selectors = Vec::new();
     let entries = settings.config_maps.into_iter().chain(settings.secrets);
-    for entry in entries.flatten() {
-        match entry {
-            Entry::Named(object) => objects.push(object),
-            Entry::Selected(selector) => selectors.push(selector),
-        }
-    }
+    let (objects, selectors) = apart(entries.flatten());
     let mut source = Source {
         namespace: settings.namespace,
         objects,
@@ -125,6 +119,18 @@ pub(crate) fn config(settings: Partial, own_routes: bool, faults: &mut Faults) -
             format: settings.log_format.unwrap_or(LogFormat::Text),
         },
     })
+}
+
+/// The objects named and those selected.
+fn apart(entries: impl Iterator<Item = Entry>) -> (Vec<NamedObject>, Vec<Selector>) {
+    let (mut objects, mut selectors) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry {
+            Entry::Named(object) => objects.push(object),
+            Entry::Selected(selector) => selectors.push(selector),
+        }
+    }
+    (objects, selectors)
 }
 
 /// A directory takes the API server's place, so that what needs one does not go with it.

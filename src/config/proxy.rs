@@ -101,27 +101,7 @@ pub(crate) fn proxy(
         root,
         prefix: settings.www_prefix.unwrap_or_else(|| WWW_PREFIX.to_owned()),
     });
-    if www.as_ref().is_some_and(|www| www.prefix == api_prefix) {
-        faults.add(
-            "--www-prefix",
-            format!("{api_prefix} is --api-prefix's already: choose another"),
-        );
-    }
-    let www_prefix = www
-        .as_ref()
-        .map(|www| ("--www-prefix", www.prefix.as_str()));
-    for (flag, prefix) in [("--api-prefix", api_prefix.as_str())]
-        .into_iter()
-        .chain(www_prefix)
-    {
-        let first = prefix.split('/').nth(1).unwrap_or_default();
-        if own_routes && OWN_ROUTES.contains(&first) {
-            faults.add(
-                flag,
-                format!("/{first}/ is for attache's own routes: choose another"),
-            );
-        }
-    }
+    check_prefixes(&api_prefix, www.as_ref(), own_routes, faults);
     let filter = Filter {
         accept_paths: or_default(
             settings.accept_paths,
@@ -155,6 +135,28 @@ pub(crate) fn proxy(
             .filter(|timeout| !timeout.is_zero()),
         www,
     })
+}
+
+fn check_prefixes(api_prefix: &str, www: Option<&Www>, own_routes: bool, faults: &mut Faults) {
+    let mut prefixes = vec![("--api-prefix", api_prefix)];
+    if let Some(www) = www {
+        prefixes.push(("--www-prefix", &www.prefix));
+        if www.prefix == api_prefix {
+            faults.add(
+                "--www-prefix",
+                format!("{api_prefix} is --api-prefix's already: choose another"),
+            );
+        }
+    }
+    for (flag, prefix) in prefixes {
+        let first = prefix.split('/').nth(1).unwrap_or_default();
+        if own_routes && OWN_ROUTES.contains(&first) {
+            faults.add(
+                flag,
+                format!("/{first}/ is for attache's own routes: choose another"),
+            );
+        }
+    }
 }
 
 /// What was given, else what `text` says.

@@ -44,7 +44,7 @@ fn compile(text: &str, dot_matches_new_line: bool) -> Result<Regex, String> {
     builder.dot_matches_new_line(dot_matches_new_line);
     builder.build().map_err(|error| {
         let comma = if text.contains('{') {
-            r" (a comma ends a regex, so write {1,2} in the file, in a list)"
+            " (a comma ends a regex; only the lists of the file take one inside)"
         } else {
             ""
         };
@@ -97,7 +97,11 @@ mod tests {
             assert!(fault.contains("the syntax is Go's"), "{bad}: {fault}");
             assert!(!fault.contains('\n'), "{fault}");
         }
-        assert!(list("a{1,2}", accepting).unwrap_err().contains("in a list"));
+        assert!(
+            list("a{1,2}", accepting)
+                .unwrap_err()
+                .contains("a comma ends a regex")
+        );
         for good in [
             r"\z",
             "[[:^alpha:]]",

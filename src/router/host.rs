@@ -1,9 +1,9 @@
 //! The Host filter: a web page that makes a browser resolve its own name to loopback
 //! still sends its own name.
 
-use http::header::HOST;
+use http::header::{HOST, ORIGIN};
 use http::uri::Scheme;
-use http::{HeaderMap, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version};
 use regex_lite::Regex;
 
 use super::Refusal;
@@ -29,8 +29,26 @@ impl HostFilter {
         }
     }
 
-    fn accepts(&self, host: &str) -> bool {
-        self.accepted.iter().any(|regex| regex.is_match(host))
+    /// Refuses what a browser sends for a page from elsewhere (RFC 6454, section 7): the API
+    /// server cannot know such a request from the app's, and WebSockets know no other guard.
+    pub(super) fn admit_origin(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let is_ours = |origin: &HeaderValue| {
+            let origin: Option<Uri> = origin.to_str().ok().and_then(|text| text.parse().ok());
+            let authority = origin.as_ref().and_then(Uri::authority);
+            authority.is_some_and(|authority| self.matches(without_port(authority.as_str())))
+        };
+        if headers.get_all(ORIGIN).iter().all(is_ours) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "a page from elsewhere asks: serve it from localhost, or with --www",
+        ))
+    }
+
+    fn matches(&self, host: &str) -> bool {
+        let accepts = |host| self.accepted.iter().any(|regex| regex.is_match(host));
+        self.usual.contains(&host) || accepts(host) || accepts(without_brackets(host))
     }
 
     /// Refuses a request that names a foreign host, none, or more than one.
@@ -42,8 +60,7 @@ impl HostFilter {
     ) -> Result<(), Refusal> {
         let authority = named(uri, version, headers)?;
         let host = without_port(authority);
-        if self.usual.contains(&host) || self.accepts(host) || self.accepts(without_brackets(host))
-        {
+        if self.matches(host) {
             return Ok(());
         }
         Err(Refusal::new(
@@ -144,6 +161,35 @@ mod tests {
         assert_eq!(v11("http://localhost/", &[]), 400);
         assert_eq!(status(regex, "/", &[], Version::HTTP_10), 403);
         assert_eq!(status(regex, "/", &["localhost"], Version::HTTP_10), 200);
+    }
+
+    #[test]
+    fn a_page_from_elsewhere_is_refused() {
+        let regexes = [r"^localhost$", r"^\[::1\]$"].map(|regex| Regex::new(regex).unwrap());
+        let filter = HostFilter::new(regexes.to_vec());
+        let admits = |origins: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for origin in origins {
+                headers.append(ORIGIN, HeaderValue::from_static(origin));
+            }
+            filter.admit_origin(&headers).is_ok()
+        };
+        assert!(admits(&[]));
+        assert!(admits(&["http://localhost:8001"]));
+        assert!(admits(&["https://localhost:3000"]));
+        assert!(admits(&["http://[::1]:8001"]));
+        for foreign in [
+            "http://evil.example",
+            "http://localhost.evil.example",
+            "http://localhost@evil.example",
+            "null",
+            "file://",
+            "",
+            "localhost",
+        ] {
+            assert_eq!(admits(&[foreign]), foreign == "localhost", "{foreign:?}");
+        }
+        assert!(!admits(&["http://localhost", "http://evil.example"]));
     }
 
     #[test]

@@ -55,8 +55,11 @@ impl Router {
         peer: &Peer,
     ) -> Response<Body> {
         let started = Instant::now();
-        if let Some(hosts) = self.hosts.as_ref().filter(|_| outside.filters_hosts)
-            && let Err(refusal) = hosts.admit(request.uri(), request.version(), request.headers())
+        let hosts = self.hosts.as_ref().filter(|_| outside.filters_hosts);
+        if let Some(hosts) = hosts
+            && let Err(refusal) = hosts
+                .admit(request.uri(), request.version(), request.headers())
+                .and_then(|()| hosts.admit_origin(request.headers()))
         {
             self.meter.refused(refusal.status);
             return reply::refused(refusal.status, &refusal.detail);

@@ -70,6 +70,9 @@ fn proxys_address_is_the_consent_and_its_socket_stands_alone() {
         let says = "--port: cannot set --unix-socket and --port at the same time";
         assert!(faults.lines()[0].starts_with(says), "{faults}");
     }
+    let environment = [("ATTACHE_PORT", "1")];
+    let faults = load_command("proxy", &["-u", "/s"], &environment, None).unwrap_err();
+    assert!(faults.lines()[0].starts_with("ATTACHE_PORT: "), "{faults}");
     let serve = load_run(&["-u", "/s", "-p", "8002"], None).unwrap().serve;
     assert!(serve.own_routes && !serve.unix_only);
 }
