@@ -9,6 +9,16 @@
 
 mod support;
 
+#[macro_use]
+#[path = "api_server/through.rs"]
+mod through;
+
+#[path = "api_server/clients.rs"]
+mod clients;
+#[path = "api_server/controller.rs"]
+mod controller;
+#[path = "api_server/kubectl.rs"]
+mod kubectl;
 #[allow(unreachable_pub, reason = "as in the support: nothing outside uses it")]
 #[path = "api_server/differential.rs"]
 mod differential;

@@ -114,3 +114,64 @@ fn the_example_is_a_config_map_in_the_namespace_that_the_readme_reads() {
     assert_eq!(hello.metadata.name.as_deref(), Some("hello"));
     assert!(hello.data.unwrap().contains_key("GREETING"));
 }
+
+#[test]
+fn the_controllers_rights_are_few_and_its_sidecar_is_the_proxy() {
+    let documents = documents("examples/kubectl-proxy/controller.yaml");
+    let account: ServiceAccount = of_kind(&documents, "ServiceAccount");
+    let role: Role = of_kind(&documents, "Role");
+    let binding: RoleBinding = of_kind(&documents, "RoleBinding");
+    let pod = pod(&documents);
+
+    let rights: Vec<_> = role
+        .rules
+        .unwrap()
+        .into_iter()
+        .map(|r| (r.resources.unwrap(), r.verbs))
+        .collect();
+    let right = |resource: &str, verbs: &[&str]| {
+        let verbs = verbs.iter().map(|verb| (*verb).to_owned()).collect();
+        (vec![resource.to_owned()], verbs)
+    };
+    assert_eq!(
+        rights,
+        [
+            right("configmaps", &["get", "list", "watch"]),
+            right("pods", &["get", "list", "watch", "delete"]),
+        ]
+    );
+    assert_eq!(Some(binding.role_ref.name), role.metadata.name);
+    assert_eq!(
+        Some(&binding.subjects.unwrap()[0].name),
+        account.metadata.name.as_ref()
+    );
+    assert_eq!(pod.service_account_name, account.metadata.name);
+
+    let sidecar = &pod.init_containers.unwrap()[0];
+    assert_eq!(sidecar.restart_policy.as_deref(), Some("Always"));
+    let args = sidecar.args.as_ref().unwrap();
+    assert_eq!(args, &["proxy", "--port=8001"]);
+    for container in pod.containers.iter().chain([sidecar]) {
+        let security = container.security_context.as_ref().unwrap();
+        assert_eq!(security.read_only_root_filesystem, Some(true));
+        assert_eq!(security.allow_privilege_escalation, Some(false));
+    }
+}
+
+#[test]
+fn the_controllers_config_map_names_the_pods_beside_it() {
+    let documents = documents("examples/kubectl-proxy/frontend.yaml");
+    let config: ConfigMap = of_kind(&documents, "ConfigMap");
+    let deployment: Deployment = of_kind(&documents, "Deployment");
+    let labels = deployment
+        .spec
+        .unwrap()
+        .template
+        .metadata
+        .unwrap()
+        .labels
+        .unwrap();
+    let selector = &config.metadata.annotations.unwrap()["magalix.com/podDeleteMatch"];
+    let (key, value) = selector.split_once('=').unwrap();
+    assert_eq!(labels[key], value);
+}

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -139,6 +140,29 @@ impl ControlPlane {
     pub fn kubeconfig(&self, user: &str) -> PathBuf {
         script(&self.dir, "kubeconfig", &[user]);
         self.dir.join(format!("{user}.kubeconfig"))
+    }
+
+    /// A token for a service account, as a pod has it.
+    pub async fn service_account(&self, namespace: &str, name: &str) -> PodCredentials {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.admin().await, namespace);
+        let request = TokenRequest::default();
+        let answer = accounts
+            .create_token_request(name, &PostParams::default(), &request)
+            .await
+            .expect("the ServiceAccount is there");
+        let token = answer.status.expect("a token").token;
+        let dir = self.dir.join(format!("{namespace}-{name}"));
+        std::fs::create_dir(&dir).expect("a directory");
+        for (file, content) in [("token", token.as_str()), ("namespace", namespace)] {
+            std::fs::write(dir.join(file), content).expect("a file");
+        }
+        let kubeconfig = dir.join("kubeconfig");
+        let pods = std::fs::read_to_string(self.pod_kubeconfig()).expect("a kubeconfig");
+        let token = |dir: &Path, file| format!("\"{}\"", dir.join(file).display());
+        let ours = pods.replace(&token(&self.dir, "pod.token"), &token(&dir, "token"));
+        assert_ne!(ours, pods, "another token file");
+        std::fs::write(&kubeconfig, ours).expect("a kubeconfig");
+        PodCredentials { dir, kubeconfig }
     }
 
     /// A copy of a kubeconfig that goes to `addr` instead, such as a relay's.
@@ -345,6 +369,15 @@ impl Drop for ControlPlane {
             println!("{}", logs(&self.dir));
         }
     }
+}
+
+/// The credentials of a pod, by [`ControlPlane::service_account`].
+#[derive(Debug)]
+pub struct PodCredentials {
+    /// Holds `token` and `namespace`, as `/var/run/secrets/kubernetes.io/serviceaccount` does.
+    pub dir: PathBuf,
+    /// With that token file, and the CA's file.
+    pub kubeconfig: PathBuf,
 }
 
 /// The ConfigMaps of a namespace.
