@@ -31,9 +31,14 @@ pub(super) fn to_server(
     peer: Option<IpAddr>,
 ) {
     let takes_trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
+    let chunked = headers.contains_key(TRANSFER_ENCODING);
     remove_hop_by_hop(headers);
     // The URI names the server.
     headers.remove(HOST);
+    // hyper sends a body of unknown length with GET and HEAD only where the headers announce it.
+    if chunked {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -162,6 +167,7 @@ mod tests {
                 "authorization: Bearer x",
                 "te: trailers",
                 "trailer: x-sum",
+                "transfer-encoding: chunked",
                 "user-agent: curl",
                 "x-forwarded-for: 10.0.0.1, 10.0.0.2, 127.0.0.1",
             ]

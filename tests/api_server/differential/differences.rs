@@ -509,13 +509,6 @@ pub const DIFFERENCES: &[Difference] = &[
         why: "Trailers",
     },
     Difference {
-        cases: &["echo: chunks with GET"],
-        of: Of::Any,
-        kubectl: &[Has("framing chunked\nbody \"hello\"")],
-        attache: &[Has("framing none\nbody \"\"")],
-        why: "A chunked body with GET",
-    },
-    Difference {
         cases: &["answer: without a type"],
         of: Of::Any,
         kubectl: &[Has("content-type: text/html; charset=utf-8\n")],
