@@ -17,11 +17,11 @@ mod through;
 mod clients;
 #[path = "api_server/controller.rs"]
 mod controller;
-#[path = "api_server/kubectl.rs"]
-mod kubectl;
 #[allow(unreachable_pub, reason = "as in the support: nothing outside uses it")]
 #[path = "api_server/differential.rs"]
 mod differential;
+#[path = "api_server/kubectl.rs"]
+mod kubectl;
 
 use std::path::Path;
 use std::sync::Arc;

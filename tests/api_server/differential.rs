@@ -7,12 +7,16 @@ mod battery;
 mod case;
 #[path = "differential/differences.rs"]
 mod differences;
+#[path = "differential/filters.rs"]
+mod filters;
 #[path = "differential/groups.rs"]
 mod groups;
 #[path = "differential/hops.rs"]
 mod hops;
 #[path = "differential/streams.rs"]
 mod streams;
+#[path = "differential/targets.rs"]
+mod targets;
 #[path = "differential/upstream.rs"]
 mod upstream;
 #[path = "differential/wire.rs"]
@@ -107,7 +111,7 @@ async fn against_the_api_server(kubectl: &Path, subject: Subject, name: &str) ->
     let admin = plane.admin_kubeconfig();
     let mut comparison = Comparison::new(kubectl, subject, namespaces);
     comparison.run(&admin, &battery::defaults(), ["", ""]).await;
-    for group in battery::flags() {
+    for group in filters::flags() {
         comparison.run(&admin, &group, ["", ""]).await;
     }
     let group = Group::new("watches", &[], Vec::new());
@@ -116,9 +120,9 @@ async fn against_the_api_server(kubectl: &Path, subject: Subject, name: &str) ->
     }
     let www = www();
     let root = www.path().join("www");
-    let files = battery::files(root.to_str().expect("UTF-8"));
+    let files = filters::files(root.to_str().expect("UTF-8"));
     comparison.run(&admin, &files, ["", ""]).await;
-    let tokens_group = Group::new("tokens", &[], battery::tokens());
+    let tokens_group = Group::new("tokens", &[], filters::tokens());
     comparison
         .run(&pod, &tokens_group, [&tokens[0], &tokens[1]])
         .await;
@@ -154,9 +158,11 @@ async fn against_an_upstream(kubectl: &Path, subject: Subject) -> Comparison {
 /// Both batteries with each kubectl; the test fails with all that is not as expected.
 async fn compared(subject: Subject, name: &str) {
     let mut report = String::new();
+    let forgetful = ControlPlane::start_with(&["--watch-cache=false"]).await;
     for (index, kubectl) in kubectls().iter().enumerate() {
         let name = format!("{name}-{index}");
         let mut comparison = against_the_api_server(kubectl, subject, &name).await;
+        streams::expired(&mut comparison, &forgetful).await;
         comparison.join(against_an_upstream(kubectl, subject).await);
         report.push_str(&comparison.end(400));
     }

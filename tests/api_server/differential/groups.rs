@@ -97,6 +97,7 @@ impl Comparison {
         let Some(pair) = self.pair(kubeconfig, group).await else {
             return;
         };
+        assert!(!group.cases.is_empty(), "{}: no cases", group.name);
         for case in &group.cases {
             let [first, second] = &self.namespaces;
             let (kubectl, subject) = tokio::join!(

@@ -1,7 +1,7 @@
 //! The requests that both proxies pass to an upstream which tells what it received.
 
-use super::battery::{SPDY, WEBSOCKET};
 use super::case::{Case, case, raw};
+use super::filters::{SPDY, WEBSOCKET};
 use super::groups::Group;
 
 /// What the upstream receives, and odd answers of its.

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::Mutex;
 
-use super::battery::{SPDY, WEBSOCKET};
 use super::case::steady;
+use super::filters::{SPDY, WEBSOCKET};
 use super::groups::{Comparison, Group};
 use super::wire::{Connection, Head};
 use crate::support::control_plane::{ConfigMaps, ControlPlane};
@@ -132,49 +133,72 @@ pub async fn watches(comparison: &mut Comparison, plane: &ControlPlane, pair: &[
     }
 }
 
-/// The API server's count of watches of ConfigMaps.
-async fn registered(plane: &ControlPlane) -> u64 {
-    let request = ::http::Request::get("/metrics")
-        .body(Vec::new())
-        .expect("a request");
-    let text = plane
-        .admin()
-        .await
-        .request_text(request)
-        .await
-        .expect("metrics");
+/// The API server's count of watches of PodTemplates, which nothing else watches.
+async fn registered(plane: &ControlPlane) -> f64 {
+    let request = ::http::Request::get("/metrics");
+    let request = request.body(Vec::new()).expect("a request");
+    let text = plane.admin().await.request_text(request).await;
+    let text = text.expect("metrics");
     let lines = text.lines().filter(|line| {
         line.starts_with("apiserver_longrunning_gauge{")
-            && line.contains("resource=\"configmaps\"")
+            && line.contains("resource=\"podtemplates\"")
             && line.contains("verb=\"WATCH\"")
     });
-    let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a count"
-    )]
-    counts.map(|count| count as u64).sum()
+    lines
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 /// A client that leaves ends its watch at the API server: of many, none stays.
 async fn gone(plane: &ControlPlane, proxy: &Proxy, namespace: &str, name: &str) {
-    const MANY: u64 = 300;
-    let target = format!("/api/v1/namespaces/{namespace}/configmaps?watch=1&labelSelector=none");
+    const MANY: u16 = 300;
+    /// One proxy at a time.
+    static COUNTING: Mutex<()> = Mutex::const_new(());
+    let _counting = COUNTING.lock().await;
+    let target = format!("/api/v1/namespaces/{namespace}/podtemplates?watch=1");
     let mut watches = Vec::new();
     for _ in 0..MANY {
         watches.push(Watch::open(proxy, &target).await);
     }
-    // Other tests watch a few.
     let during = registered(plane).await;
-    assert!(during >= MANY, "{name}: {during} watches");
+    assert!(during >= f64::from(MANY), "{name}: {during} watches");
     drop(watches);
     eventually(
         format!("{name} ends the watches of clients that left"),
         LIMIT,
-        async || registered(plane).await <= during - MANY + 50,
+        async || registered(plane).await < 1.0,
     )
     .await;
+}
+
+/// Watches from a version that the API server has no more: 200 and an ERROR event. `plane` has no
+/// watch cache.
+pub async fn expired(comparison: &mut Comparison, plane: &ControlPlane) {
+    let group = Group::new("an expired version", &[], Vec::new());
+    let pair = comparison.pair(&plane.admin_kubeconfig(), &group).await;
+    let pair = pair.expect("no flags, which any kubectl knows");
+    let maps = plane.config_maps("default").await;
+    let old = maps.create("expired", &[("K", "0")]).await;
+    maps.set("expired", "K", "1").await;
+    plane.compact_etcd().await;
+    let target = format!("/api/v1/namespaces/default/configmaps?watch=1&resourceVersion={old}");
+    let mut seen = Vec::new();
+    for proxy in &pair {
+        let mut watch = Watch::open(proxy, &target).await;
+        let event = watch.line().await.expect("an event");
+        assert!(
+            event.contains("\"code\":410"),
+            "an expired version: {event}"
+        );
+        let end = watch.line().await;
+        seen.push(steady(
+            &format!("{}\n{event}{end:?}", watch.head.status),
+            proxy,
+            "(none)",
+        ));
+    }
+    maps.delete("expired").await;
+    comparison.judge("an expired version: 410", &target, &seen[0], &seen[1]);
 }
 
 /// What a client gets through a tunnel.
