@@ -221,7 +221,7 @@ fn check_forwarded(case: &Case, method: &Method, path: &str, sent: &str, query: 
     }
     let full = format!("{}{sent}", case.server_path);
     if let Some(info) = request_info(&lossy(sent))
-        && (info.verb == Some("watch")
+        && (info.verb.is_some()
             || ["exec", "attach", "portforward", "proxy"].contains(&info.subresource.as_str()))
     {
         assert!(is_long_running(sent, query), "{sent:?} has an end");

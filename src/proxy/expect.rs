@@ -49,7 +49,13 @@ pub(super) struct Refused(Arc<Mutex<Gate>>);
 pub(super) struct Upload {
     body: Incoming,
     turn: Turn,
-    wait: Option<(Arc<Mutex<Gate>>, Pin<Box<Sleep>>)>,
+    wait: Option<Wait>,
+}
+
+/// How long, at most, and behind what a body waits.
+struct Wait {
+    gate: Arc<Mutex<Gate>>,
+    patience: Pin<Box<Sleep>>,
 }
 
 fn lock(gate: &Mutex<Gate>) -> MutexGuard<'_, Gate> {
@@ -88,11 +94,14 @@ impl Expectation {
 
     /// The body that waits for it.
     pub(super) fn upload(&self, body: Incoming) -> Upload {
-        let wait = self.0.clone();
+        let wait = self.0.clone().map(|gate| Wait {
+            gate,
+            patience: Box::pin(tokio::time::sleep(PATIENCE)),
+        });
         Upload {
             body,
             turn: Turn::default(),
-            wait: wait.map(|gate| (gate, Box::pin(tokio::time::sleep(PATIENCE)))),
+            wait,
         }
     }
 
@@ -118,11 +127,11 @@ impl Drop for Refused {
 impl Upload {
     /// Ready when the body may flow.
     fn poll_wanted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        let Some((gate, patience)) = &mut self.wait else {
+        let Some(wait) = &mut self.wait else {
             return Poll::Ready(Ok(()));
         };
-        let mut state = lock(gate);
-        if state.state == State::Waiting && patience.as_mut().poll(cx).is_ready() {
+        let mut state = lock(&wait.gate);
+        if state.state == State::Waiting && wait.patience.as_mut().poll(cx).is_ready() {
             state.state = State::Open;
         }
         match state.state {

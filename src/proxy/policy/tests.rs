@@ -182,6 +182,16 @@ fn slashes_at_the_end_are_no_way_around_an_anchored_regex() {
 }
 
 #[test]
+fn slashes_are_read_collapsed_and_as_they_are() {
+    let no_double = filter(&["^.*"], &["//"], &[]);
+    let policy = Policy::new(Some(no_double), "/", "", false);
+    for target in ["/a%2F/b", "/a%2f%2Fb", "/a\\\\b", "/a%5C/b", "/%5cb"] {
+        assert_eq!(decide(&policy, target), Verdict::Forbidden, "{target}");
+    }
+    assert_eq!(decide(&policy, "/a%2Fb\\c"), forwarded("/a%2Fb\\c"));
+}
+
+#[test]
 fn methods_are_rejected() {
     let read_only = filter(&["^.*"], &[], &["POST", "^PUT$"]);
     let policy = Policy::new(Some(read_only), "/", "", false);
