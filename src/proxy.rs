@@ -123,7 +123,13 @@ impl Proxy {
             headers: parts.headers,
         };
         let expectation = Expectation::of(&outgoing.headers, &body);
-        headers::to_server(&mut outgoing.headers, upgrade.as_ref(), peer.address());
+        let request = headers::Request {
+            method: &outgoing.method,
+            has_body: !body.is_end_stream(),
+            upgrade: upgrade.as_ref(),
+            peer: peer.address(),
+        };
+        headers::to_server(&mut outgoing.headers, &request);
         let is_head = outgoing.method == Method::HEAD;
         let timeout = self.timeout.filter(|_| !endless && upgrade.is_none());
         match self.exchange(outgoing, body, &expectation, timeout).await {

@@ -17,7 +17,7 @@ use crate::config;
 
 pub use connection::{Heard, RequestBody};
 pub use credentials::{CredentialsError, pod_namespace};
-pub use proxy::{Identity, ProxyClient, SendError, identity};
+pub use proxy::{BodyError, Identity, ProxyClient, SendError, identity};
 
 /// Watches that share one connection. API servers since 1.29 allow 100 concurrent streams.
 pub const WATCHES_PER_CONNECTION: usize = 64;

@@ -150,7 +150,10 @@ fn the_controllers_rights_are_few_and_its_sidecar_is_the_proxy() {
     let sidecar = &pod.init_containers.unwrap()[0];
     assert_eq!(sidecar.restart_policy.as_deref(), Some("Always"));
     let args = sidecar.args.as_ref().unwrap();
-    assert_eq!(args, &["proxy", "--port=8001"]);
+    assert_eq!(
+        args,
+        &["proxy", "--port=8001", "--admin-address=0.0.0.0:8002"]
+    );
     for container in pod.containers.iter().chain([sidecar]) {
         let security = container.security_context.as_ref().unwrap();
         assert_eq!(security.read_only_root_filesystem, Some(true));

@@ -1,7 +1,5 @@
 //! One request to the API server and its answer, sent again where that is safe.
 
-use std::error::Error;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -73,6 +71,9 @@ impl Proxy {
         };
         match &answered {
             Ok(_) => self.contact.kept(),
+            Err(Failure::Send(SendError::Body(reason))) => {
+                tracing::debug!(reason, "a request's body broke off");
+            }
             Err(failure) => {
                 let reason = failure.reason();
                 let series = metrics::Reason { reason };
@@ -130,7 +131,7 @@ impl Proxy {
         let stale = match sent {
             Ok(answer) => answer.status() == StatusCode::UNAUTHORIZED && identity == Identity::Own,
             Err(SendError::Credentials(_)) => true,
-            Err(SendError::Connect(error) | SendError::Broken(error)) => is_tls(error),
+            Err(error) => error.is_tls(),
         };
         stale && self.upstream.renew(client.generation).await
     }
@@ -157,6 +158,7 @@ impl Failure {
             Self::Client(_) | Self::Send(SendError::Credentials(_)) => "credentials",
             Self::Send(SendError::Connect(_)) => "connect",
             Self::Send(SendError::Broken(_)) => "broken",
+            Self::Send(SendError::Body(_)) => "body",
             Self::Timeout(_) => "timeout",
         }
     }
@@ -165,6 +167,7 @@ impl Failure {
     pub(super) fn reply(&self) -> Response<Body> {
         match self {
             Self::Timeout(_) => reply::gateway_timeout(&self.to_string()),
+            Self::Send(SendError::Body(reason)) => reply::malformed(reason),
             _ => reply::bad_gateway(&self.to_string()),
         }
     }
@@ -186,20 +189,4 @@ impl Contact {
             tracing::warn!(server, %failure, "a proxied request failed; its caller gets a Status, and each next one is tried anew");
         }
     }
-}
-
-/// Whether TLS failed: the server's certificate, or ours.
-fn is_tls(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        // An io::Error hides its cause behind that cause's own.
-        let within = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        if error.is::<rustls::Error>() || within.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }

@@ -14,6 +14,7 @@ use tower::BoxError;
 
 use super::body::Turn;
 use super::headers;
+use crate::upstream::BodyError;
 
 /// How long a server may say neither 100 nor anything else before it gets the body anyway, for
 /// not every server knows the expectation.
@@ -164,7 +165,7 @@ impl Body for Upload {
             Poll::Ready(Ok(())) => {}
         }
         let frame = this.turn.poll_frame(&mut this.body, cx);
-        frame.map(|frame| frame.map(|frame| frame.map_err(BoxError::from)))
+        frame.map(|frame| frame.map(|frame| frame.map_err(|error| BodyError(error).into())))
     }
 
     fn is_end_stream(&self) -> bool {

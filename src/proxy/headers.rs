@@ -6,7 +6,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderName, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
-use http::{HeaderMap, HeaderValue, Request, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -16,7 +16,7 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("attache/", env!("CARGO_PKG_VERSION")));
 
 /// The protocol that a request asks to go on with (RFC 9110, section 7.8), if it does.
-pub(super) fn upgrade<B>(request: &Request<B>) -> Option<HeaderValue> {
+pub(super) fn upgrade<B>(request: &http::Request<B>) -> Option<HeaderValue> {
     let asks = request.version() == Version::HTTP_11
         && tokens(request.headers(), &CONNECTION)
             .any(|token| token.eq_ignore_ascii_case("upgrade"));
@@ -24,34 +24,47 @@ pub(super) fn upgrade<B>(request: &Request<B>) -> Option<HeaderValue> {
     Some(protocol.clone())
 }
 
+/// What a request's headers do not say of it.
+pub(super) struct Request<'a> {
+    pub(super) method: &'a Method,
+    pub(super) has_body: bool,
+    /// The protocol it asks to go on with.
+    pub(super) upgrade: Option<&'a HeaderValue>,
+    /// The caller's address.
+    pub(super) peer: Option<IpAddr>,
+}
+
 /// Makes a caller's headers those of the request to the API server.
-pub(super) fn to_server(
-    headers: &mut HeaderMap,
-    upgrade: Option<&HeaderValue>,
-    peer: Option<IpAddr>,
-) {
+pub(super) fn to_server(headers: &mut HeaderMap, request: &Request<'_>) {
     let takes_trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
     let chunked = headers.contains_key(TRANSFER_ENCODING);
     remove_hop_by_hop(headers);
     // The URI names the server.
     headers.remove(HOST);
-    // hyper sends a body of unknown length with GET and HEAD only where the headers announce it.
-    if chunked {
+    if request.has_body && chunked {
+        // hyper sends a body of unknown length with GET only where the headers announce it.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    } else if !request.has_body && is_expected_to_have_body(request.method) {
+        // RFC 9110, section 8.6.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    if let Some(protocol) = upgrade {
+    if let Some(protocol) = request.upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, protocol.clone());
     }
-    if let Some(peer) = peer {
+    if let Some(peer) = request.peer {
         append_forwarded(headers, peer);
     }
     if let Entry::Vacant(agent) = headers.entry(USER_AGENT) {
         agent.insert(AGENT);
     }
+}
+
+fn is_expected_to_have_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
 /// Makes the API server's headers those of the answer. `closes`: the caller's body was not read,
@@ -160,7 +173,13 @@ mod tests {
             ("x-forwarded-for", "10.0.0.1"),
             ("x-forwarded-for", "10.0.0.2"),
         ]);
-        to_server(&mut sent, None, Some([127, 0, 0, 1].into()));
+        let request = Request {
+            method: &Method::GET,
+            has_body: true,
+            upgrade: None,
+            peer: Some([127, 0, 0, 1].into()),
+        };
+        to_server(&mut sent, &request);
         assert_eq!(
             names(&sent),
             [
@@ -177,7 +196,7 @@ mod tests {
     #[test]
     fn an_upgrade_goes_on_with_nothing_else_of_the_connection() {
         let request = |version, connection| {
-            Request::get("/")
+            http::Request::post("/")
                 .version(version)
                 .header("connection", connection)
                 .header("upgrade", "SPDY/3.1")
@@ -190,11 +209,18 @@ mod tests {
         let protocol = upgrade(&request);
         assert_eq!(protocol.as_ref().unwrap(), "SPDY/3.1");
         let mut sent = request.headers().clone();
-        to_server(&mut sent, protocol.as_ref(), None);
+        let request = Request {
+            method: &Method::POST,
+            has_body: false,
+            upgrade: protocol.as_ref(),
+            peer: None,
+        };
+        to_server(&mut sent, &request);
         assert_eq!(
             names(&sent),
             [
                 "connection: Upgrade".to_owned(),
+                "content-length: 0".to_owned(),
                 "upgrade: SPDY/3.1".to_owned(),
                 format!("user-agent: attache/{}", env!("CARGO_PKG_VERSION")),
             ]

@@ -1,6 +1,7 @@
 //! Which credentials: `--kubeconfig`, `$KUBECONFIG`, the pod's service account, `~/.kube/config`;
 //! and what the other flags of the connection change about them.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use kube::Config;
@@ -65,7 +66,30 @@ pub fn pod_namespace() -> Option<String> {
 pub(super) async fn load(settings: &Connection) -> Result<Config, CredentialsError> {
     let mut config = find(settings).await?;
     apply(settings, &mut config)?;
+    withhold_in_clear(&mut config);
     Ok(config)
+}
+
+/// Takes out what whoever listens on the network could use: as with kubectl, a token goes over TLS
+/// alone, or it stays on this machine.
+fn withhold_in_clear(config: &mut Config) {
+    let server = &config.cluster_url;
+    let host = server.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
+    let is_here = host == "localhost" || address.is_ok_and(|address: IpAddr| address.is_loopback());
+    if server.scheme() != Some(&http::uri::Scheme::HTTP) || is_here {
+        return;
+    }
+    let auth = &mut config.auth_info;
+    let bears = auth.token.take().is_some()
+        | auth.token_file.take().is_some()
+        | auth.username.take().is_some()
+        | auth.password.take().is_some()
+        | auth.exec.take().is_some()
+        | auth.auth_provider.take().is_some();
+    if bears {
+        tracing::warn!(%server, "no token is sent to this API server, for the way there is not encrypted: give it an https:// address");
+    }
 }
 
 /// The credentials, as if the flags that change single fields were not given.

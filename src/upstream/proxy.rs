@@ -1,5 +1,6 @@
 //! The clients of proxied requests: HTTP/1.1, so that every request can become a tunnel.
 
+use std::io;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, HeaderName};
@@ -50,12 +51,28 @@ pub enum SendError {
     /// There is no connection: nothing was sent.
     #[error("{}", chain(.0))]
     Connect(#[source] legacy::Error),
+    /// The request's body failed: the caller's fault, and no answer can come.
+    #[error("{0}")]
+    Body(String),
     /// The connection ended before an answer began.
     #[error("{}", chain(.0))]
     Broken(#[source] legacy::Error),
     /// A token could not be had.
     #[error("no credentials: {}", chain(&**.0))]
     Credentials(#[source] BoxError),
+}
+
+// === impl SendError ===
+
+impl SendError {
+    /// Whether TLS failed, at the server's certificate or at ours.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        match self {
+            Self::Connect(error) | Self::Broken(error) => find::<rustls::Error>(error).is_some(),
+            Self::Body(_) | Self::Credentials(_) => false,
+        }
+    }
 }
 
 // === impl ProxyClient ===
@@ -109,7 +126,10 @@ impl ProxyClient {
         let sent = self.service.clone().oneshot(request).await;
         sent.map_err(|error| match error.downcast::<legacy::Error>() {
             Ok(error) if error.is_connect() => SendError::Connect(*error),
-            Ok(error) => SendError::Broken(*error),
+            Ok(error) => match find::<BodyError>(&*error) {
+                Some(fault) => SendError::Body(fault.to_string()),
+                None => SendError::Broken(*error),
+            },
             Err(error) => SendError::Credentials(error),
         })
     }
@@ -137,12 +157,44 @@ fn impersonation(auth: &AuthInfo) -> Result<HeaderMap, Error> {
     Ok(headers)
 }
 
+/// Why a request's body cannot be read to its end: how it says so to [`ProxyClient::send`].
+#[derive(Debug, thiserror::Error)]
+#[error("{}", chain(.0))]
+pub struct BodyError(#[source] pub hyper::Error);
+
+/// The first cause of this type.
+fn find<'a, E: std::error::Error + 'static>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // An io::Error shows its cause's cause, and hides its cause.
+        let hidden = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        let hidden = hidden.and_then(|inner| inner.downcast_ref::<E>());
+        if let Some(found) = error.downcast_ref::<E>().or(hidden) {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// The causes of an error in one line; hyper tells only the outermost.
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let next = error.to_string();
+        let eof = error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof);
+        // rustls' own words for it end in an address to read on.
+        let next = if eof {
+            "the connection was closed".to_owned()
+        } else {
+            error.to_string()
+        };
         if !text.ends_with(&next) {
             text.push_str(": ");
             text.push_str(&next);

@@ -15,7 +15,7 @@ clusters:
     certificate-authority-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkJBVUcKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo=
     tls-server-name: name.example
 - name: plain
-  cluster: {server: "http://plain.example:8080", insecure-skip-tls-verify: true}
+  cluster: {server: "https://plain.example:8080", insecure-skip-tls-verify: true}
 users:
 - name: full
   user:
@@ -77,10 +77,10 @@ async fn without_flags_the_kubeconfig_stands() {
 #[tokio::test]
 async fn context_cluster_and_user_are_chosen_apart() {
     let config = load_with(|flags| flags.context = Some("plain".into())).await;
-    assert_eq!(config.cluster_url, "http://plain.example:8080/");
+    assert_eq!(config.cluster_url, "https://plain.example:8080/");
     assert_eq!(token(&config).unwrap(), "others");
     let config = load_with(|flags| flags.cluster = Some("plain".into())).await;
-    assert_eq!(config.cluster_url, "http://plain.example:8080/");
+    assert_eq!(config.cluster_url, "https://plain.example:8080/");
     assert_eq!(token(&config).unwrap(), "theirs");
     let config = load_with(|flags| flags.user = Some("other".into())).await;
     assert_eq!(config.cluster_url.host(), Some("full.example"));
@@ -229,4 +229,23 @@ fn only_the_very_address_of_the_service_account_is_its_server() {
         assert!(!same(own, other), "{other}");
     }
     assert!(same("https://[fd00::1]:6443", "https://[fd00::1]:6443"));
+}
+
+#[tokio::test]
+async fn a_token_goes_nowhere_in_clear() {
+    for (server, sent) in [
+        ("http://plain.example:8080", false),
+        ("http://10.0.0.1", false),
+        ("http://127.0.0.1.evil.example", false),
+        ("http://127.0.0.1:8001", true),
+        ("http://[::1]:8001", true),
+        ("http://localhost:8001", true),
+        ("https://plain.example:8080", true),
+    ] {
+        let config = load_with(|c| c.server = Some(server.parse().unwrap())).await;
+        let auth = &config.auth_info;
+        let bears = auth.token.is_some() || auth.exec.is_some() || auth.username.is_some();
+        assert_eq!(bears, sent, "{server}");
+        assert_eq!(auth.impersonate.as_deref(), Some("someone"));
+    }
 }

@@ -476,7 +476,7 @@ pub const DIFFERENCES: &[Difference] = &[
         cases: &["malformed chunks"],
         of: Of::Any,
         kubectl: &[Has("status 500"), Has("invalid byte in chunk length")],
-        attache: &[Has("status 502"), Has("\"kind\":\"Status\"")],
+        attache: &[Has("status 400"), Has("400 Bad Request")],
         why: NOT_HTTP,
     },
     // === Headers and bodies on their way ===
@@ -486,13 +486,6 @@ pub const DIFFERENCES: &[Difference] = &[
         kubectl: &[Lacks("\nuser-agent: \n")],
         attache: &[Has("\nuser-agent: \n")],
         why: "An empty second `User-Agent`",
-    },
-    Difference {
-        cases: &["echo: no length"],
-        of: Of::Any,
-        kubectl: &[Has("framing length 0")],
-        attache: &[Has("framing none")],
-        why: "A POST with no body and no length",
     },
     Difference {
         cases: &["echo: chunks with trailers"],
