@@ -92,7 +92,7 @@ impl Policy {
     ///    - Slashes may be collapsed on the way and backslashes taken for slashes. A path that has
     ///      them is read that way, too: one reading that is rejected rejects, and all of them must
     ///      be accepted. So a service's path may hold `%2F`.
-    ///    - The API server ignores slashes at the end, so reject-paths are also asked about the path
+    ///    - The API server ignores slashes at either end, so reject-paths are also asked about the path
     ///      without them; and about the path without a server path that is still on it.
     #[must_use]
     pub fn decide(&self, method: &Method, path: &str, query: Option<&str>) -> Verdict {
@@ -142,13 +142,10 @@ impl Policy {
 
     fn rejects(&self, filter: &Filter, reading: &str) -> bool {
         let without_server_path = self.without_server_path(reading);
-        iter::once(reading).chain(without_server_path).any(|path| {
-            let trimmed = path.trim_end_matches('/');
-            any(&filter.reject_paths, path)
-                || (trimmed.len() < path.len()
-                    && !trimmed.is_empty()
-                    && any(&filter.reject_paths, trimmed))
-        })
+        iter::once(reading)
+            .chain(without_server_path)
+            .flat_map(|path| [path, path::trim(path)])
+            .any(|path| any(&filter.reject_paths, path))
     }
 
     /// The reading without the server path, if it begins with one.

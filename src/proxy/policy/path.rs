@@ -54,6 +54,16 @@ pub(super) fn clean(path: &str) -> Cow<'_, str> {
     Cow::Owned(format!("/{}{end}", kept.join("/")))
 }
 
+/// The path without the slashes at its ends, the first one excepted, as the API server splits it.
+pub(super) fn trim(path: &str) -> &str {
+    let slashes = path.len() - path.trim_start_matches('/').len();
+    let from_last_slash = path.split_at(slashes.saturating_sub(1)).1;
+    match from_last_slash.trim_end_matches('/') {
+        "" => from_last_slash,
+        trimmed => trimmed,
+    }
+}
+
 /// The decoded segments of a prefix.
 pub(super) fn segments(prefix: &str) -> Vec<String> {
     let segments = prefix.split('/').filter(|segment| !segment.is_empty());

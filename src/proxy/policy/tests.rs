@@ -110,6 +110,9 @@ fn no_spelling_of_a_rejected_path_gets_through() {
         "/api/v1/namespaces/default/pods%2F%2Fp%2F/exec",
         "/api/v1/namespaces/default/pods/p/exec%2F",
         "/%5Capi/v1/namespaces/default/pods/p/exec",
+        // Slashes that the API server cuts off, and segments that it takes for empty.
+        "/%2Fapi/%2Fpods/p/exec",
+        "/%2Fapi/v1/pods/%2Fattach/%2F5c",
         "/api\\v1\\namespaces\\default\\pods\\p\\exec",
         "/api%5cv1/namespaces/default/pods%5Cp%5Cexec",
         // Dots.
@@ -254,6 +257,7 @@ fn connect_is_not_redirected_but_filtered() {
     assert_eq!(connect(&policy, "/api//v1"), forwarded("/api//v1"));
     for target in [
         "//api/v1/namespaces/default/pods/p/exec",
+        "//api/v1/pods//attach//x",
         "/x/../api/v1/pods",
     ] {
         assert_eq!(connect(&policy, target), Verdict::Forbidden, "{target}");
