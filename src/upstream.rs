@@ -4,8 +4,10 @@
 //! to [`WATCHES_PER_CONNECTION`] watches; more open another, because an API server allows 100 to
 //! 250 streams on one and a list must always find a free one.
 
+mod body;
 mod connection;
 mod credentials;
+mod heard;
 mod proxy;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +17,9 @@ use kube::Client;
 
 use crate::config;
 
-pub use connection::{Heard, RequestBody};
+pub use body::RequestBody;
 pub use credentials::{CredentialsError, pod_namespace};
+pub use heard::Heard;
 pub use proxy::{BodyError, Identity, ProxyClient, SendError, identity};
 
 /// Watches that share one connection. API servers since 1.29 allow 100 concurrent streams.

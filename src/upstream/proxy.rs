@@ -14,7 +14,9 @@ use kube::{Config, Error};
 use tower::util::{BoxCloneSyncService, Either};
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 
-use super::connection::{self, Heard, HttpVersions, RequestBody};
+use super::body::RequestBody;
+use super::connection::{self, HttpVersions};
+use super::heard::Heard;
 
 /// The most bytes of an exchange that one connection buffers, and of an answer's head.
 const MAX_BUFFER: usize = 64 * 1024;
