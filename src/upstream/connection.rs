@@ -4,17 +4,20 @@
 use std::time::Duration;
 
 use http::{Request, Uri};
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{
+    FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream,
+};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config, Error};
-use tower::util::Either;
-use tower::{BoxError, ServiceBuilder};
+use tokio::time::timeout;
+use tower::util::{BoxCloneSyncService, Either};
+use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 
 use super::body::RequestBody;
-use super::heard::{Connector, Heard, Listening, boxed};
+use super::heard::{Connector, Heard, Listening, Noted, boxed};
 
 /// How often an idle connection is pinged, and how long an answer may take: a half-open
 /// connection is noticed within twice that.
@@ -25,7 +28,7 @@ const PING: Duration = Duration::from_secs(15);
 const PROBE: Duration = Duration::from_secs(5);
 const PROBES: u32 = 3;
 
-/// How long a TCP connection may take.
+/// How long it may take until a request can be sent: TCP, the kubeconfig's proxy, and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes a client whose requests share one connection. Runs exec plugins: blocking.
@@ -65,7 +68,7 @@ pub(super) enum HttpVersions {
 }
 
 /// How a client of either kind connects.
-pub(super) type Https = HttpsConnector<Listening>;
+pub(super) type Https = BoxCloneSyncService<Uri, MaybeHttpsStream<Noted>, BoxError>;
 
 /// The way to the API server: through the kubeconfig's proxy if it names one, then TLS.
 pub(super) fn https(
@@ -84,11 +87,24 @@ pub(super) fn https(
         None => builder,
     };
     let listening = Listening { connector, heard };
-    Ok(match versions {
+    Ok(in_time(match versions {
         HttpVersions::All => builder.enable_all_versions().wrap_connector(listening),
         HttpVersions::Http1 => builder.enable_http1().wrap_connector(listening),
-    })
+    }))
 }
+
+/// Gives up on a server, or a proxy, that accepts and stays silent.
+fn in_time(https: HttpsConnector<Listening>) -> Https {
+    BoxCloneSyncService::new(https.map_future(|connecting| async {
+        let connected = timeout(CONNECT_TIMEOUT, connecting).await;
+        connected.unwrap_or_else(|_| Err(Late.into()))
+    }))
+}
+
+/// Why there is no connection after [`CONNECT_TIMEOUT`].
+#[derive(Debug, thiserror::Error)]
+#[error("no connection within {} s", CONNECT_TIMEOUT.as_secs())]
+struct Late;
 
 fn tcp(keepalive: Option<Duration>, versions: HttpVersions) -> HttpConnector {
     let mut tcp = HttpConnector::new();

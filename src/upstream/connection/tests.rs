@@ -1,7 +1,9 @@
 use rustix::net::sockopt::{tcp_keepcnt, tcp_keepidle, tcp_keepintvl, tcp_user_timeout};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tower_service::Service as _;
 
+use super::super::proxy::{Identity, ProxyClient, SendError};
 use super::*;
 
 #[tokio::test]
@@ -25,4 +27,42 @@ async fn only_the_watches_connections_end_for_want_of_an_acknowledgement() {
     assert_eq!(tcp_keepidle(&proxied), Ok(PING));
     assert_eq!(tcp_keepintvl(&proxied), Ok(PROBE));
     assert_eq!(tcp_keepcnt(&proxied), Ok(PROBES));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_accepts_and_stays_silent_is_given_up() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let direct = Config::new(format!("https://{address}").parse().unwrap());
+    let through = |scheme: &str| {
+        let mut config = Config::new("https://api.example:6443".parse().unwrap());
+        config.proxy_url = Some(format!("{scheme}://{address}").parse().unwrap());
+        config
+    };
+    for (config, begins) in [
+        (direct, &b"\x16\x03"[..]),
+        (through("http"), b"CONNECT api.example:6443 "),
+        (through("https"), b"\x16\x03"),
+        (through("socks5"), b"\x05"),
+    ] {
+        // Ends at once if what waits has no end of its own.
+        let unlimited = Duration::from_secs(3600);
+        let proxied = ProxyClient::new(config.clone(), None, Identity::Caller, 0).unwrap();
+        let sending = proxied.send(Request::new(RequestBody::empty()));
+        let sent = timeout(unlimited, sending).await.expect("a limit");
+        let error = sent.unwrap_err();
+        assert!(matches!(error, SendError::Connect(_)), "{error}");
+        assert!(error.to_string().ends_with("no connection within 10 s"));
+        let watching = client(&config, None, &Heard::new()).unwrap();
+        let sending = watching.send(Request::new(Body::empty()));
+        let sent = timeout(unlimited, sending).await.expect("a limit");
+        assert!(sent.is_err());
+        for _ in 0..2 {
+            let (mut accepted, _) = silent.accept().await.unwrap();
+            let mut sent = vec![0; begins.len()];
+            accepted.read_exact(&mut sent).await.unwrap();
+            assert_eq!(sent, begins, "TCP was not what took so long");
+        }
+    }
 }
