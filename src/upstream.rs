@@ -9,6 +9,7 @@ mod connection;
 mod credentials;
 mod heard;
 mod proxy;
+mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ pub use body::RequestBody;
 pub use credentials::{CredentialsError, pod_namespace};
 pub use heard::Heard;
 pub use proxy::{BodyError, Identity, ProxyClient, SendError, identity};
+pub use words::causes;
 
 /// Watches that share one connection. API servers since 1.29 allow 100 concurrent streams.
 pub const WATCHES_PER_CONNECTION: usize = 64;
@@ -29,17 +31,23 @@ pub const WATCHES_PER_CONNECTION: usize = 64;
 const RENEW: Duration = Duration::from_secs(5);
 
 /// Why no client could be made.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum UpstreamError {
-    /// The credentials could not be read.
-    #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    /// TLS, an exec plugin or the proxy URL of the credentials is unusable.
+    /// TLS or an exec plugin makes no use of the credentials: why, without what is secret in it.
     #[error("the API server's credentials are unusable: {0}")]
-    Client(#[source] Box<kube::Error>),
+    Client(String),
+    /// The proxy before the API server has another scheme: its URL, without what is secret in it.
+    #[error("the proxy {0} cannot be used: its scheme must be http, https or socks5")]
+    Proxy(String),
     /// The runtime is stopping.
     #[error("attache is stopping")]
     Stopping,
+}
+
+impl From<kube::Error> for UpstreamError {
+    fn from(error: kube::Error) -> Self {
+        Self::Client(words::causes(&error))
+    }
 }
 
 /// Knows the API server; cheap to clone.
@@ -121,10 +129,10 @@ impl Upstream {
         self.lock().config.default_namespace.clone()
     }
 
-    /// The API server's address, for logs.
+    /// The API server's address, for logs: without the password that it may hold.
     #[must_use]
     pub fn server(&self) -> String {
-        self.lock().config.cluster_url.to_string()
+        words::shown(&self.lock().config.cluster_url)
     }
 
     /// The path of the API server's URL, without a slash at its end: empty, or that of a proxy
@@ -285,11 +293,10 @@ impl ProxyClients {
 
 /// Makes a client off the runtime's thread: exec credential plugins block.
 async fn blocking<T: Send + 'static>(
-    make: impl FnOnce() -> Result<T, kube::Error> + Send + 'static,
+    make: impl FnOnce() -> Result<T, UpstreamError> + Send + 'static,
 ) -> Result<T, UpstreamError> {
     let made = tokio::task::spawn_blocking(make).await;
     made.map_err(|_| UpstreamError::Stopping)?
-        .map_err(|error| UpstreamError::Client(Box::new(error)))
 }
 
 /// One watch's place on a connection, free again when dropped.

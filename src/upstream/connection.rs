@@ -16,8 +16,10 @@ use tokio::time::timeout;
 use tower::util::{BoxCloneSyncService, Either};
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 
+use super::UpstreamError;
 use super::body::RequestBody;
 use super::heard::{Connector, Heard, Listening, Noted, boxed};
+use super::words::shown;
 
 /// How often an idle connection is pinged, and how long an answer may take: a half-open
 /// connection is noticed within twice that.
@@ -36,7 +38,7 @@ pub(super) fn client(
     config: &Config,
     keepalive: Option<Duration>,
     heard: &Heard,
-) -> Result<Client, Error> {
+) -> Result<Client, UpstreamError> {
     // ALPN picks HTTP/2 wherever the server has it; a proxy in between may not.
     let https = https(config, keepalive, heard.clone(), HttpVersions::All)?;
     let mut http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
@@ -76,14 +78,14 @@ pub(super) fn https(
     keepalive: Option<Duration>,
     heard: Heard,
     versions: HttpVersions,
-) -> Result<Https, Error> {
+) -> Result<Https, UpstreamError> {
     let connector = connector(config, tcp(keepalive, versions))?;
     let builder = HttpsConnectorBuilder::new()
         .with_tls_config(config.rustls_client_config()?)
         .https_or_http();
     let builder = match config.tls_server_name.clone().map(TryInto::try_into) {
         Some(Ok(name)) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
-        Some(Err(error)) => return Err(Error::Service(Box::new(error))),
+        Some(Err(error)) => return Err(Error::Service(Box::new(error)).into()),
         None => builder,
     };
     let listening = Listening { connector, heard };
@@ -125,7 +127,7 @@ fn tcp(keepalive: Option<Duration>, versions: HttpVersions) -> HttpConnector {
     tcp
 }
 
-fn connector(config: &Config, tcp: HttpConnector) -> Result<Connector, Error> {
+fn connector(config: &Config, tcp: HttpConnector) -> Result<Connector, UpstreamError> {
     let Some(proxy) = config.proxy_url.clone() else {
         return Ok(boxed(tcp));
     };
@@ -142,10 +144,7 @@ fn connector(config: &Config, tcp: HttpConnector) -> Result<Connector, Error> {
                 &proxy,
             )))
         }
-        _ => {
-            let proxy_url = Box::new(proxy);
-            Err(Error::ProxyProtocolUnsupported { proxy_url })
-        }
+        _ => Err(UpstreamError::Proxy(shown(&proxy))),
     }
 }
 

@@ -9,13 +9,14 @@ use kube::config::{AuthInfo, InClusterError, KubeConfigOptions, Kubeconfig, Kube
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::words::{causes, shown};
 use crate::config::Connection;
 
 /// Why no credentials could be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// The named kubeconfig is missing or malformed.
-    #[error("kubeconfig {path}: {source}")]
+    #[error("kubeconfig {path}: {}", causes(&**source))]
     Kubeconfig {
         /// The file, or the variable that names it.
         path: String,
@@ -88,7 +89,11 @@ fn withhold_in_clear(config: &mut Config) {
         | auth.exec.take().is_some()
         | auth.auth_provider.take().is_some();
     if bears {
-        tracing::warn!(%server, "no token is sent to this API server, for the way there is not encrypted: give it an https:// address");
+        let server = shown(server);
+        tracing::warn!(
+            server,
+            "no token is sent to this API server, for the way there is not encrypted: give it an https:// address"
+        );
     }
 }
 

@@ -14,9 +14,11 @@ use kube::{Config, Error};
 use tower::util::{BoxCloneSyncService, Either};
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 
+use super::UpstreamError;
 use super::body::RequestBody;
 use super::connection::{self, HttpVersions};
 use super::heard::Heard;
+use super::words::causes;
 
 /// The most bytes of an exchange that one connection buffers, and of an answer's head.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -51,17 +53,17 @@ pub struct ProxyClient {
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// There is no connection: nothing was sent.
-    #[error("{}", chain(.0))]
+    #[error("{}", causes(.0))]
     Connect(#[source] legacy::Error),
     /// The request's body failed: the caller's fault, and no answer can come.
     #[error("{0}")]
     Body(String),
     /// The connection ended before an answer began.
-    #[error("{}", chain(.0))]
+    #[error("{}", causes(.0))]
     Broken(#[source] legacy::Error),
     /// A token could not be had.
-    #[error("no credentials: {}", chain(&**.0))]
-    Credentials(#[source] BoxError),
+    #[error("no credentials: {0}")]
+    Credentials(String),
 }
 
 // === impl SendError ===
@@ -86,7 +88,7 @@ impl ProxyClient {
         keepalive: Option<Duration>,
         identity: Identity,
         generation: u64,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, UpstreamError> {
         if identity == Identity::Caller {
             config.auth_info = AuthInfo::default();
         }
@@ -132,7 +134,7 @@ impl ProxyClient {
                 Some(fault) => SendError::Body(fault.to_string()),
                 None => SendError::Broken(*error),
             },
-            Err(error) => SendError::Credentials(error),
+            Err(error) => SendError::Credentials(causes(&*error)),
         })
     }
 }
@@ -161,7 +163,7 @@ fn impersonation(auth: &AuthInfo) -> Result<HeaderMap, Error> {
 
 /// Why a request's body cannot be read to its end: how it says so to [`ProxyClient::send`].
 #[derive(Debug, thiserror::Error)]
-#[error("{}", chain(.0))]
+#[error("{}", causes(.0))]
 pub struct BodyError(#[source] pub hyper::Error);
 
 /// The first cause of this type.
@@ -181,27 +183,4 @@ fn find<'a, E: std::error::Error + 'static>(
         next = error.source();
     }
     None
-}
-
-/// The causes of an error in one line; hyper tells only the outermost.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let eof = error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof);
-        // rustls' own words for it end in an address to read on.
-        let next = if eof {
-            "the connection was closed".to_owned()
-        } else {
-            error.to_string()
-        };
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -13,7 +13,7 @@ use super::machine::{Event, Failure};
 use super::wire::{self, Line, Page};
 use super::{Select, Target};
 use crate::store::{Kind, RawObject};
-use crate::upstream::Lease;
+use crate::upstream::{Lease, causes};
 
 /// Objects in a page: bounds the memory of a relist.
 const PAGE: u32 = 50;
@@ -215,7 +215,8 @@ async fn timeout_at<T>(
 }
 
 async fn send(lease: &Lease, target: &Target, query: &str) -> Result<Body, Failed> {
-    let unusable = |error: &dyn std::error::Error| Failed::new(Failure::Other(causes(error)));
+    let unusable =
+        |error: &(dyn std::error::Error + 'static)| Failed::new(Failure::Other(causes(error)));
     let watch_client = lease.client().await.map_err(|error| unusable(&error))?;
     let generation = watch_client.generation;
     let request = Request::get(path(target, query))
@@ -313,26 +314,6 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
         next = error.source();
     }
     false
-}
-
-/// An error with its causes, each said once.
-fn causes(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
-    // kube's name for whatever its connection says.
-    let mut text = text
-        .strip_prefix("ServiceError: ")
-        .unwrap_or(&text)
-        .to_owned();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -66,3 +66,15 @@ async fn a_server_that_accepts_and_stays_silent_is_given_up() {
         }
     }
 }
+
+#[test]
+fn a_proxy_of_another_scheme_is_named_without_its_password() {
+    let mut config = Config::new("https://api.example:6443".parse().unwrap());
+    config.proxy_url = Some("ftp://bob:hunter2@proxy.example:21".parse().unwrap());
+    let error = client(&config, None, &Heard::new()).err().unwrap();
+    let text = format!("{error} {error:?}");
+    assert!(
+        text.contains("ftp://proxy.example:21 ") && !text.contains("hunter2"),
+        "{text}"
+    );
+}

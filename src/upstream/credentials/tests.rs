@@ -249,3 +249,14 @@ async fn a_token_goes_nowhere_in_clear() {
         assert_eq!(auth.impersonate.as_deref(), Some("someone"));
     }
 }
+
+#[tokio::test]
+async fn a_malformed_kubeconfig_is_told_without_what_it_holds() {
+    for text in ["users: hunter2", "users: [{name: u, user: {token: hunter2"] {
+        let error = load_text(text, |_| {}).await.unwrap_err().to_string();
+        assert!(
+            error.contains("line 1") && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+}
