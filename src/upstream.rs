@@ -8,24 +8,25 @@ mod body;
 mod connection;
 mod credentials;
 mod heard;
+mod lease;
 mod proxy;
+mod slot;
 mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use kube::Client;
 
 use crate::config;
 
 pub use body::RequestBody;
 pub use credentials::{CredentialsError, pod_namespace};
 pub use heard::Heard;
+pub use lease::{Lease, WATCHES_PER_CONNECTION, WatchClient};
 pub use proxy::{BodyError, Identity, ProxyClient, SendError, identity};
 pub use words::causes;
 
-/// Watches that share one connection. API servers since 1.29 allow 100 concurrent streams.
-pub const WATCHES_PER_CONNECTION: usize = 64;
+use lease::Connection;
+use slot::Slot;
 
 /// How often at most refused proxied requests have the credentials read again.
 const RENEW: Duration = Duration::from_secs(5);
@@ -59,13 +60,13 @@ pub struct Upstream {
 struct Shared {
     settings: config::Connection,
     heard: Heard,
-    /// Serializes building, so that an exec plugin runs once.
-    building: tokio::sync::Mutex<()>,
+    /// Serializes reading.
+    refreshing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
 struct State {
-    config: kube::Config,
+    config: Arc<kube::Config>,
     generation: u64,
     connections: Vec<Connection>,
     proxy: ProxyClients,
@@ -76,23 +77,8 @@ struct State {
 /// The clients of proxied requests, made at the first.
 #[derive(Default)]
 struct ProxyClients {
-    own: Option<ProxyClient>,
-    caller: Option<ProxyClient>,
-}
-
-#[derive(Default)]
-struct Connection {
-    leases: usize,
-    client: Option<Client>,
-}
-
-/// A client, and the generation of credentials it was made from.
-#[derive(Clone)]
-pub struct WatchClient {
-    /// Sends requests; watches on it share one connection.
-    pub client: Client,
-    /// Given to [`Upstream::refresh`] when the API server refuses the credentials.
-    pub generation: u64,
+    own: Arc<Slot<ProxyClient>>,
+    caller: Arc<Slot<ProxyClient>>,
 }
 
 // === impl Upstream ===
@@ -107,7 +93,7 @@ impl Upstream {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = credentials::load(&settings).await?;
         let state = State {
-            config,
+            config: Arc::new(config),
             generation: 0,
             connections: Vec::new(),
             proxy: ProxyClients::default(),
@@ -117,7 +103,7 @@ impl Upstream {
             shared: Arc::new(Shared {
                 settings,
                 heard: Heard::new(),
-                building: tokio::sync::Mutex::default(),
+                refreshing: tokio::sync::Mutex::default(),
                 state: Mutex::new(state),
             }),
         })
@@ -154,42 +140,23 @@ impl Upstream {
         self.shared.heard.last()
     }
 
-    /// A place for one watch on the first connection that has room.
-    #[must_use]
-    pub fn lease(&self) -> Lease {
-        let mut state = self.lock();
-        let free = state
-            .connections
-            .iter()
-            .position(|c| c.leases < WATCHES_PER_CONNECTION);
-        let connection = free.unwrap_or_else(|| {
-            state.connections.push(Connection::default());
-            state.connections.len() - 1
-        });
-        state.connections[connection].leases += 1;
-        Lease {
-            upstream: self.clone(),
-            connection,
-        }
-    }
-
     /// Reads the credentials again, unless that happened since `generation`. Requests from now on
     /// use new connections; what runs on the old ones goes on.
     ///
     /// # Errors
     /// [`CredentialsError`]; the earlier credentials stay in use then.
     pub async fn refresh(&self, generation: u64) -> Result<(), CredentialsError> {
-        let _building = self.shared.building.lock().await;
+        let _refreshing = self.shared.refreshing.lock().await;
         if self.lock().generation != generation {
             return Ok(());
         }
         let config = credentials::load(&self.shared.settings).await?;
         let mut state = self.lock();
-        state.config = config;
+        state.config = Arc::new(config);
         state.generation += 1;
         state.proxy = ProxyClients::default();
         for connection in &mut state.connections {
-            connection.client = None;
+            connection.client = Arc::default();
         }
         Ok(())
     }
@@ -217,59 +184,20 @@ impl Upstream {
         }
     }
 
-    async fn client(&self, connection: usize) -> Result<WatchClient, UpstreamError> {
-        if let Some(client) = self.current(connection) {
-            return Ok(client);
-        }
-        let _building = self.shared.building.lock().await;
-        if let Some(client) = self.current(connection) {
-            return Ok(client);
-        }
-        let (config, generation) = {
-            let state = self.lock();
-            (state.config.clone(), state.generation)
-        };
-        let heard = self.shared.heard.clone();
-        let keepalive = self.shared.settings.keepalive;
-        let client = blocking(move || connection::client(&config, keepalive, &heard)).await?;
-        let mut state = self.lock();
-        if let Some(slot) = state.connections.get_mut(connection) {
-            slot.client = Some(client.clone());
-        }
-        Ok(WatchClient { client, generation })
-    }
-
     /// The client that sends proxied requests of `identity` now; asked for again for each
     /// request, as credentials change.
     ///
     /// # Errors
     /// [`UpstreamError`] when the credentials make no client.
     pub async fn proxy_client(&self, identity: Identity) -> Result<ProxyClient, UpstreamError> {
-        if let Some(client) = self.lock().proxy.of(identity) {
-            return Ok(client.clone());
-        }
-        let _building = self.shared.building.lock().await;
-        let (config, generation) = {
-            let mut state = self.lock();
-            if let Some(client) = state.proxy.of(identity) {
-                return Ok(client.clone());
-            }
-            (state.config.clone(), state.generation)
+        let (slot, config, generation) = {
+            let state = self.lock();
+            let slot = Arc::clone(state.proxy.of(identity));
+            (slot, Arc::clone(&state.config), state.generation)
         };
         let keepalive = self.shared.settings.keepalive;
-        let client =
-            blocking(move || ProxyClient::new(config, keepalive, identity, generation)).await?;
-        *self.lock().proxy.of(identity) = Some(client.clone());
-        Ok(client)
-    }
-
-    fn current(&self, connection: usize) -> Option<WatchClient> {
-        let state = self.lock();
-        let client = state.connections.get(connection)?.client.clone()?;
-        Some(WatchClient {
-            client,
-            generation: state.generation,
-        })
+        let make = move || ProxyClient::new((*config).clone(), keepalive, identity, generation);
+        slot.get(make).await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -283,55 +211,10 @@ impl Upstream {
 // === impl ProxyClients ===
 
 impl ProxyClients {
-    fn of(&mut self, identity: Identity) -> &mut Option<ProxyClient> {
+    fn of(&self, identity: Identity) -> &Arc<Slot<ProxyClient>> {
         match identity {
-            Identity::Own => &mut self.own,
-            Identity::Caller => &mut self.caller,
-        }
-    }
-}
-
-/// Makes a client off the runtime's thread: exec credential plugins block.
-async fn blocking<T: Send + 'static>(
-    make: impl FnOnce() -> Result<T, UpstreamError> + Send + 'static,
-) -> Result<T, UpstreamError> {
-    let made = tokio::task::spawn_blocking(make).await;
-    made.map_err(|_| UpstreamError::Stopping)?
-}
-
-/// One watch's place on a connection, free again when dropped.
-pub struct Lease {
-    upstream: Upstream,
-    connection: usize,
-}
-
-// === impl Lease ===
-
-impl Lease {
-    /// The client to use now; asked again before each request, as credentials change.
-    ///
-    /// # Errors
-    /// [`UpstreamError`] when the credentials make no client.
-    pub async fn client(&self) -> Result<WatchClient, UpstreamError> {
-        self.upstream.client(self.connection).await
-    }
-
-    /// The upstream the place is on.
-    #[must_use]
-    pub fn upstream(&self) -> &Upstream {
-        &self.upstream
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let mut state = self.upstream.lock();
-        if let Some(connection) = state.connections.get_mut(self.connection) {
-            connection.leases -= 1;
-            if connection.leases == 0 {
-                // Lets an idle connection close.
-                connection.client = None;
-            }
+            Identity::Own => &self.own,
+            Identity::Caller => &self.caller,
         }
     }
 }

@@ -23,3 +23,5 @@ mod credentials;
 mod ends;
 #[path = "proxying/tunnels.rs"]
 mod tunnels;
+#[path = "proxying/upstream.rs"]
+mod upstream;

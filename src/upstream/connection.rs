@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use http::{Request, Uri};
+use hyper_rustls::builderstates::WantsProtocols1;
 use hyper_rustls::{
     FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream,
 };
@@ -12,6 +13,7 @@ use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use kube::{Client, Config, Error};
+use rustls::ClientConfig;
 use tokio::time::timeout;
 use tower::util::{BoxCloneSyncService, Either};
 use tower::{BoxError, ServiceBuilder, ServiceExt as _};
@@ -35,12 +37,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes a client whose requests share one connection. Runs exec plugins: blocking.
 pub(super) fn client(
-    config: &Config,
+    mut config: Config,
     keepalive: Option<Duration>,
     heard: &Heard,
 ) -> Result<Client, UpstreamError> {
+    let auth = config.auth_layer()?;
+    if auth.is_some() {
+        has_token(&mut config);
+    }
     // ALPN picks HTTP/2 wherever the server has it; a proxy in between may not.
-    let https = https(config, keepalive, heard.clone(), HttpVersions::All)?;
+    let https = https(&config, keepalive, heard.clone(), HttpVersions::All)?;
     let mut http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
@@ -50,7 +56,7 @@ pub(super) fn client(
     let stack = ServiceBuilder::new()
         .map_request(|request: Request<Body>| request.map(RequestBody::new))
         .layer(config.base_uri_layer())
-        .layer(match config.auth_layer()? {
+        .layer(match auth {
             Some(auth) => Either::Left(auth),
             None => Either::Right(tower::layer::util::Identity::new()),
         })
@@ -58,6 +64,12 @@ pub(super) fn client(
         .map_err(BoxError::from)
         .service(http.build::<_, RequestBody>(https));
     Ok(Client::new(stack, config.default_namespace.clone()))
+}
+
+/// Takes out the plugin that gave the token: making TLS would run it again, for a certificate.
+pub(super) fn has_token(config: &mut Config) {
+    config.auth_info.exec = None;
+    config.auth_info.auth_provider = None;
 }
 
 /// Which versions of HTTP a connection may speak.
@@ -79,20 +91,28 @@ pub(super) fn https(
     heard: Heard,
     versions: HttpVersions,
 ) -> Result<Https, UpstreamError> {
-    let connector = connector(config, tcp(keepalive, versions))?;
-    let builder = HttpsConnectorBuilder::new()
-        .with_tls_config(config.rustls_client_config()?)
-        .https_or_http();
-    let builder = match config.tls_server_name.clone().map(TryInto::try_into) {
-        Some(Ok(name)) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
-        Some(Err(error)) => return Err(Error::Service(Box::new(error)).into()),
-        None => builder,
-    };
+    let tls = config.rustls_client_config()?;
+    let connector = connector(config, &tls, tcp(keepalive, versions))?;
+    let builder = over_tls(config, &tls)?;
     let listening = Listening { connector, heard };
     Ok(in_time(match versions {
         HttpVersions::All => builder.enable_all_versions().wrap_connector(listening),
         HttpVersions::Http1 => builder.enable_http1().wrap_connector(listening),
     }))
+}
+
+fn over_tls(
+    config: &Config,
+    tls: &ClientConfig,
+) -> Result<HttpsConnectorBuilder<WantsProtocols1>, UpstreamError> {
+    let builder = HttpsConnectorBuilder::new()
+        .with_tls_config(tls.clone())
+        .https_or_http();
+    match config.tls_server_name.clone().map(TryInto::try_into) {
+        Some(Ok(name)) => Ok(builder.with_server_name_resolver(FixedServerNameResolver::new(name))),
+        Some(Err(error)) => Err(Error::Service(Box::new(error)).into()),
+        None => Ok(builder),
+    }
 }
 
 /// Gives up on a server, or a proxy, that accepts and stays silent.
@@ -127,7 +147,11 @@ fn tcp(keepalive: Option<Duration>, versions: HttpVersions) -> HttpConnector {
     tcp
 }
 
-fn connector(config: &Config, tcp: HttpConnector) -> Result<Connector, UpstreamError> {
+fn connector(
+    config: &Config,
+    tls: &ClientConfig,
+    tcp: HttpConnector,
+) -> Result<Connector, UpstreamError> {
     let Some(proxy) = config.proxy_url.clone() else {
         return Ok(boxed(tcp));
     };
@@ -138,7 +162,7 @@ fn connector(config: &Config, tcp: HttpConnector) -> Result<Connector, UpstreamE
             &proxy,
         ))),
         Some("https") => {
-            let tls = config.rustls_https_connector_with_connector(tcp)?;
+            let tls = over_tls(config, tls)?.enable_http1().wrap_connector(tcp);
             Ok(boxed(with_credentials(
                 Tunnel::new(proxy.clone(), tls),
                 &proxy,

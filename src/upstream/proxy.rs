@@ -92,6 +92,10 @@ impl ProxyClient {
         if identity == Identity::Caller {
             config.auth_info = AuthInfo::default();
         }
+        let auth = config.auth_layer()?;
+        if auth.is_some() {
+            connection::has_token(&mut config);
+        }
         // What the watches hear is theirs alone.
         let https = connection::https(&config, keepalive, Heard::new(), HttpVersions::Http1)?;
         let mut http = legacy::Client::builder(TokioExecutor::new());
@@ -101,7 +105,7 @@ impl ProxyClient {
             .http1_max_buf_size(MAX_BUFFER);
         let stack = ServiceBuilder::new()
             .layer(config.base_uri_layer())
-            .layer(match config.auth_layer()? {
+            .layer(match auth {
                 Some(auth) => Either::Left(auth),
                 None => Either::Right(tower::layer::util::Identity::new()),
             })

@@ -34,12 +34,17 @@ impl Server {
 
     /// (Re)writes the kubeconfig: the server's path, and our token.
     pub fn kubeconfig(&self, path: &str, token: &str) {
+        self.kubeconfig_of(path, &serde_json::json!({"token": token}));
+    }
+
+    /// (Re)writes the kubeconfig: the server's path, and who we are.
+    pub fn kubeconfig_of(&self, path: &str, user: &serde_json::Value) {
         let server = format!("http://{}{path}", self.listener.local_addr().unwrap());
         let config = serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
             "clusters": [{"name": "c", "cluster": {"server": server}}],
-            "users": [{"name": "u", "user": {"token": token}}],
+            "users": [{"name": "u", "user": user}],
         });
         std::fs::write(self.path(), config.to_string()).unwrap();
     }

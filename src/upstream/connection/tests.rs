@@ -54,7 +54,7 @@ async fn a_server_that_accepts_and_stays_silent_is_given_up() {
         let error = sent.unwrap_err();
         assert!(matches!(error, SendError::Connect(_)), "{error}");
         assert!(error.to_string().ends_with("no connection within 10 s"));
-        let watching = client(&config, None, &Heard::new()).unwrap();
+        let watching = client(config, None, &Heard::new()).unwrap();
         let sending = watching.send(Request::new(Body::empty()));
         let sent = timeout(unlimited, sending).await.expect("a limit");
         assert!(sent.is_err());
@@ -71,7 +71,7 @@ async fn a_server_that_accepts_and_stays_silent_is_given_up() {
 fn a_proxy_of_another_scheme_is_named_without_its_password() {
     let mut config = Config::new("https://api.example:6443".parse().unwrap());
     config.proxy_url = Some("ftp://bob:hunter2@proxy.example:21".parse().unwrap());
-    let error = client(&config, None, &Heard::new()).err().unwrap();
+    let error = client(config, None, &Heard::new()).err().unwrap();
     let text = format!("{error} {error:?}");
     assert!(
         text.contains("ftp://proxy.example:21 ") && !text.contains("hunter2"),
