@@ -9,6 +9,7 @@ mod connection;
 mod credentials;
 mod heard;
 mod lease;
+mod loaded;
 mod proxy;
 mod slot;
 mod words;
@@ -26,10 +27,13 @@ pub use proxy::{BodyError, Identity, ProxyClient, SendError, identity};
 pub use words::causes;
 
 use lease::Connection;
+use loaded::Loaded;
 use slot::Slot;
 
-/// How often at most refused proxied requests have the credentials read again.
-const RENEW: Duration = Duration::from_secs(5);
+/// How often at most refused proxied requests have the credentials read again; and where that
+/// runs a plugin, or failed.
+const RENEW: Duration = Duration::from_secs(1);
+const RENEW_COSTLY: Duration = Duration::from_secs(5);
 
 /// Why no client could be made.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -66,12 +70,12 @@ struct Shared {
 }
 
 struct State {
-    config: Arc<kube::Config>,
+    loaded: Loaded,
     generation: u64,
     connections: Vec<Connection>,
     proxy: ProxyClients,
-    /// When a refused proxied request last had the credentials read again.
-    renewed: Option<Instant>,
+    /// Until when no refused proxied request has the credentials read again.
+    rests: Option<tokio::time::Instant>,
 }
 
 /// The clients of proxied requests, made at the first.
@@ -91,13 +95,16 @@ impl Upstream {
     pub async fn new(settings: config::Connection) -> Result<Self, CredentialsError> {
         // Fails only if a provider is installed already, which serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let config = credentials::load(&settings).await?;
+        let loaded = credentials::load(&settings).await?;
+        if loaded.withheld {
+            loaded.warn_of_withheld();
+        }
         let state = State {
-            config: Arc::new(config),
+            loaded,
             generation: 0,
             connections: Vec::new(),
             proxy: ProxyClients::default(),
-            renewed: None,
+            rests: None,
         };
         Ok(Self {
             shared: Arc::new(Shared {
@@ -112,13 +119,13 @@ impl Upstream {
     /// The context's namespace, or the service account's; else `default`.
     #[must_use]
     pub fn default_namespace(&self) -> String {
-        self.lock().config.default_namespace.clone()
+        self.lock().loaded.config.default_namespace.clone()
     }
 
     /// The API server's address, for logs: without the password that it may hold.
     #[must_use]
     pub fn server(&self) -> String {
-        words::shown(&self.lock().config.cluster_url)
+        words::shown(&self.lock().loaded.config.cluster_url)
     }
 
     /// The path of the API server's URL, without a slash at its end: empty, or that of a proxy
@@ -127,6 +134,7 @@ impl Upstream {
     pub fn server_path(&self) -> String {
         let state = self.lock();
         state
+            .loaded
             .config
             .cluster_url
             .path()
@@ -140,48 +148,65 @@ impl Upstream {
         self.shared.heard.last()
     }
 
-    /// Reads the credentials again, unless that happened since `generation`. Requests from now on
-    /// use new connections; what runs on the old ones goes on.
+    /// Reads the credentials again, unless that brought newer ones than those of `generation`
+    /// already, which is true then. If they are others than those in use, or if a plugin may give
+    /// others, requests from now on use new connections, and it is true; what runs on the old ones
+    /// goes on.
     ///
     /// # Errors
     /// [`CredentialsError`]; the earlier credentials stay in use then.
-    pub async fn refresh(&self, generation: u64) -> Result<(), CredentialsError> {
+    pub async fn refresh(&self, generation: u64) -> Result<bool, CredentialsError> {
         let _refreshing = self.shared.refreshing.lock().await;
         if self.lock().generation != generation {
-            return Ok(());
+            return Ok(true);
         }
-        let config = credentials::load(&self.shared.settings).await?;
+        self.read_again().await
+    }
+
+    /// [`refresh`](Self::refresh)es for a proxied request, with a rest after each time: whoever
+    /// asks with credentials that are simply wrong must not make attache read them all the time.
+    /// True if there are newer ones than those of `generation`, so that it is worth asking again.
+    pub async fn renew(&self, generation: u64) -> bool {
+        let _refreshing = self.shared.refreshing.lock().await;
+        let now = tokio::time::Instant::now();
+        {
+            let state = self.lock();
+            if state.generation != generation {
+                return true;
+            }
+            if state.rests.is_some_and(|until| now < until) {
+                return false;
+            }
+        }
+        let read = self.read_again().await;
         let mut state = self.lock();
-        state.config = Arc::new(config);
+        let costly = read.is_err() || state.loaded.runs_plugin();
+        state.rests = Some(now + if costly { RENEW_COSTLY } else { RENEW });
+        read.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the credentials cannot be read again; attache keeps the earlier ones");
+            false
+        })
+    }
+
+    /// Whether other credentials are in use now.
+    async fn read_again(&self) -> Result<bool, CredentialsError> {
+        let loaded = credentials::load(&self.shared.settings).await?;
+        let mut state = self.lock();
+        // The proxy's filter knows the path of the server in use, and callers know its objects.
+        loaded.is_for_server_of(&state.loaded)?;
+        if loaded == state.loaded && !loaded.runs_plugin() {
+            return Ok(false);
+        }
+        if loaded.withheld && !state.loaded.withheld {
+            loaded.warn_of_withheld();
+        }
+        state.loaded = loaded;
         state.generation += 1;
         state.proxy = ProxyClients::default();
         for connection in &mut state.connections {
             connection.client = Arc::default();
         }
-        Ok(())
-    }
-
-    /// [`refresh`](Self::refresh)es for a proxied request, at most every [`RENEW`]: whoever asks
-    /// with credentials that are simply wrong must not make attache read them all the time. True
-    /// if there are newer ones than those of `generation`, so that it is worth asking again.
-    pub async fn renew(&self, generation: u64) -> bool {
-        {
-            let mut state = self.lock();
-            if state.generation != generation {
-                return true;
-            }
-            if state.renewed.is_some_and(|at| at.elapsed() < RENEW) {
-                return false;
-            }
-            state.renewed = Some(Instant::now());
-        }
-        match self.refresh(generation).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "the credentials cannot be read again; attache keeps the earlier ones");
-                false
-            }
-        }
+        Ok(true)
     }
 
     /// The client that sends proxied requests of `identity` now; asked for again for each
@@ -193,7 +218,7 @@ impl Upstream {
         let (slot, config, generation) = {
             let state = self.lock();
             let slot = Arc::clone(state.proxy.of(identity));
-            (slot, Arc::clone(&state.config), state.generation)
+            (slot, Arc::clone(&state.loaded.config), state.generation)
         };
         let keepalive = self.shared.settings.keepalive;
         let make = move || ProxyClient::new((*config).clone(), keepalive, identity, generation);

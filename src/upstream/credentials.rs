@@ -9,7 +9,8 @@ use kube::config::{AuthInfo, InClusterError, KubeConfigOptions, Kubeconfig, Kube
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::words::{causes, shown};
+use super::loaded::Loaded;
+use super::words::causes;
 use crate::config::Connection;
 
 /// Why no credentials could be read.
@@ -45,6 +46,14 @@ pub enum CredentialsError {
     /// The pod's service account is incomplete.
     #[error("the pod's service account: {0}")]
     InCluster(#[source] Box<InClusterError>),
+    /// Read again, the credentials are for another API server than the first time.
+    #[error("they are for {read} now: restart attache to leave {used}")]
+    OtherServer {
+        /// Its address, without what is secret in it.
+        read: String,
+        /// The address in use.
+        used: String,
+    },
     /// There is nothing to try.
     #[error(
         "no API server is configured: give --kubeconfig, set KUBECONFIG, run in a pod with a \
@@ -64,37 +73,30 @@ pub fn pod_namespace() -> Option<String> {
 }
 
 /// Reads the credentials, in that order, and applies the flags.
-pub(super) async fn load(settings: &Connection) -> Result<Config, CredentialsError> {
+pub(super) async fn load(settings: &Connection) -> Result<Loaded, CredentialsError> {
     let mut config = find(settings).await?;
     apply(settings, &mut config)?;
-    withhold_in_clear(&mut config);
-    Ok(config)
+    let withheld = withhold_in_clear(&mut config);
+    Ok(Loaded::new(config, withheld))
 }
 
 /// Takes out what whoever listens on the network could use: as with kubectl, a token goes over TLS
-/// alone, or it stays on this machine.
-fn withhold_in_clear(config: &mut Config) {
+/// alone, or it stays on this machine. Whether there was such a thing.
+fn withhold_in_clear(config: &mut Config) -> bool {
     let server = &config.cluster_url;
     let host = server.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse();
     let is_here = host == "localhost" || address.is_ok_and(|address: IpAddr| address.is_loopback());
     if server.scheme() != Some(&http::uri::Scheme::HTTP) || is_here {
-        return;
+        return false;
     }
     let auth = &mut config.auth_info;
-    let bears = auth.token.take().is_some()
+    auth.token.take().is_some()
         | auth.token_file.take().is_some()
         | auth.username.take().is_some()
         | auth.password.take().is_some()
         | auth.exec.take().is_some()
-        | auth.auth_provider.take().is_some();
-    if bears {
-        let server = shown(server);
-        tracing::warn!(
-            server,
-            "no token is sent to this API server, for the way there is not encrypted: give it an https:// address"
-        );
-    }
+        | auth.auth_provider.take().is_some()
 }
 
 /// The credentials, as if the flags that change single fields were not given.

@@ -66,7 +66,7 @@ impl Lease {
         let (slot, config, generation) = {
             let state = self.upstream.lock();
             let slot = Arc::clone(&state.connections[self.connection].client);
-            (slot, Arc::clone(&state.config), state.generation)
+            (slot, Arc::clone(&state.loaded.config), state.generation)
         };
         let heard = shared.heard.clone();
         let keepalive = shared.settings.keepalive;

@@ -98,3 +98,22 @@ async fn a_plugin_that_fails_is_told_without_its_output() {
     assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
     assert!(answer.contains("exit status: 3") && !answer.contains("hunter2"));
 }
+
+#[tokio::test]
+async fn a_refusal_that_is_not_about_our_token_keeps_the_connection() {
+    const UNAUTHORIZED: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno";
+    let server = Server::start().await;
+    let proxied = Proxied::start(&server, &[]).await;
+    let mut client = proxied.connect().await;
+    client.get("/a", "").await;
+    let mut api = server.accept().await;
+    for next in ["GET /a ", "GET /b "] {
+        assert!(api.head().await.starts_with(next));
+        api.send(UNAUTHORIZED).await;
+        // As it came: asking again would bring no other answer.
+        assert!(client.head().await.starts_with("HTTP/1.1 401 "));
+        client.expect("no").await;
+        client.get("/b", "").await;
+    }
+    assert!(api.head().await.starts_with("GET /b "));
+}

@@ -51,7 +51,7 @@ async fn load_text(
         ..Connection::default()
     };
     change(&mut settings);
-    load(&settings).await
+    load(&settings).await.map(|loaded| (*loaded.config).clone())
 }
 
 async fn load_with(change: impl FnOnce(&mut Connection)) -> Config {
