@@ -128,9 +128,16 @@ async fn at_the_end_watches_end_and_answers_are_finished() {
     watch.get("/api/v1/pods?watch=1", "").await;
     let mut watched = server.accept().await;
     watched.head().await;
-    watched.send(&format!("{STREAM}3\r\none\r\n")).await;
+    watched.send(&format!("{STREAM}4\r\none\n\r\n")).await;
     watch.head().await;
-    watch.expect("3\r\none\r\n").await;
+    watch.expect("4\r\none\n\r\n").await;
+    let mut midst = proxied.connect().await;
+    midst.get("/api/v1/pods?watch=1", "").await;
+    let mut halved = server.accept().await;
+    halved.head().await;
+    halved.send(&format!("{STREAM}3\r\none\r\n")).await;
+    midst.head().await;
+    midst.expect("3\r\none\r\n").await;
     let mut list = proxied.connect().await;
     list.get("/api/v1/pods", "").await;
     let mut listed = server.accept().await;
@@ -144,6 +151,9 @@ async fn at_the_end_watches_end_and_answers_are_finished() {
     // As a server that ends a watch: its client begins another.
     assert_eq!(watch.rest().await, "0\r\n\r\n");
     assert_eq!(watched.rest().await, "");
+    // An event that has begun is waited for.
+    halved.send("4\r\ntwo\n\r\n3\r\nthr\r\n").await;
+    assert_eq!(midst.rest().await, "4\r\ntwo\n\r\n0\r\n\r\n");
     listed.send("def").await;
     assert_eq!(list.rest().await, "def");
     proxied.ended().await;
