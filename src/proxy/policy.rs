@@ -88,8 +88,9 @@ impl Policy {
     /// 5. The filter is asked about what is left, as the API server will understand it:
     ///    - The path is decoded once. A double encoding stays an encoding, as the API server decodes
     ///      once, too; `;` and NUL are characters like others.
-    ///    - An encoded dot segment is refused, for proxies on the way resolve it in different ways.
-    ///    - Slashes may be collapsed on the way and backslashes taken for slashes. A path that has
+    ///    - An encoded dot segment is refused, for proxies on the way resolve it in different ways; so
+    ///      are a literal backslash, which RFC 3986 does not allow in a path, and a CONNECT's `//`.
+    ///    - Slashes may be collapsed on the way and `%5C` taken for a slash. A path that has
     ///      them is read that way, too: one reading that is rejected rejects, and all of them must
     ///      be accepted. So a service's path may hold `%2F`.
     ///    - The API server ignores slashes at either end, so reject-paths are also asked about the path
@@ -127,7 +128,9 @@ impl Policy {
 
     fn passes(&self, filter: &Filter, method: &Method, path: &str) -> bool {
         let decoded = path::decode(path);
-        if path::has_dot_segment(&decoded) || any(&filter.reject_methods, method.as_str()) {
+        let is_ambiguous =
+            path.contains('\\') || path.contains("//") || path::has_dot_segment(&decoded);
+        if is_ambiguous || any(&filter.reject_methods, method.as_str()) {
             return false;
         }
         let collapsed = decoded.contains("//").then(|| path::clean(&decoded));
