@@ -1,13 +1,14 @@
 //! Bodies on their way through: passed on as they come, a chunk at a time, never gathered.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, timeout_at};
 
 use super::expect::Refused;
 use crate::http::MustStay;
@@ -20,6 +21,44 @@ const TURN: usize = 128 * 1024;
 /// Counts what has passed since the others had their turn.
 #[derive(Default)]
 pub(super) struct Turn(usize);
+
+/// When an upload last went on: the API server begins its answer after it. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Progress(Arc<Mutex<Instant>>);
+
+// === impl Progress ===
+
+impl Progress {
+    pub(super) fn begin() -> Self {
+        Self(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    pub(super) fn note(&self) {
+        *self.lock() = Instant::now();
+    }
+
+    /// What `sending` comes to, unless it takes longer than `limit` from the last progress on.
+    pub(super) async fn within<T>(
+        &self,
+        limit: Duration,
+        sending: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut sending = pin!(sending);
+        loop {
+            let deadline = *self.lock() + limit;
+            if deadline <= Instant::now() {
+                return None;
+            }
+            if let Ok(sent) = timeout_at(deadline, sending.as_mut()).await {
+                return Some(sent);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 // === impl Turn ===
 
@@ -96,7 +135,9 @@ impl Ending {
         }
         let patience = || Box::pin(tokio::time::sleep(PATIENCE));
         ready!(self.patience.get_or_insert_with(patience).as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::other("attache stops in the midst of an event")))
+        Poll::Ready(Err(io::Error::other(
+            "attache stops in the midst of an event",
+        )))
     }
 
     fn passed(&mut self, frame: &Frame<Bytes>) {
