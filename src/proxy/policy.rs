@@ -14,19 +14,40 @@ use crate::config::Filter;
 
 mod long_running;
 mod path;
+mod pattern;
 
 pub use long_running::is_long_running;
+use pattern::Pattern;
 
 /// What may go to the API server, and where the API begins. Made once.
 #[derive(Debug)]
 pub struct Policy {
-    filter: Option<Filter>,
+    filter: Option<Patterns>,
     /// Decoded segments; none for `/`.
     api_prefix: Vec<String>,
     strips_api_prefix: bool,
     /// Decoded segments; none without a server path.
     server_path: Vec<String>,
     append_server_path: bool,
+}
+
+/// The filter's expressions.
+#[derive(Debug)]
+struct Patterns {
+    accept_paths: Vec<Pattern>,
+    reject_paths: Vec<Pattern>,
+    reject_methods: Vec<Pattern>,
+}
+
+impl From<Filter> for Patterns {
+    fn from(filter: Filter) -> Self {
+        let patterns = |regexes: Vec<Regex>| regexes.into_iter().map(Pattern::new).collect();
+        Self {
+            accept_paths: patterns(filter.accept_paths),
+            reject_paths: patterns(filter.reject_paths),
+            reject_methods: patterns(filter.reject_methods),
+        }
+    }
 }
 
 /// What becomes of a request.
@@ -67,7 +88,7 @@ impl Policy {
         let api_prefix = path::segments(api_prefix);
         let is_api = |first: &String| matches!(first.as_str(), "api" | "apis");
         Self {
-            filter,
+            filter: filter.map(Patterns::from),
             strips_api_prefix: !api_prefix.first().is_some_and(is_api),
             api_prefix,
             server_path: path::segments(server_path),
@@ -126,7 +147,7 @@ impl Policy {
         }
     }
 
-    fn passes(&self, filter: &Filter, method: &Method, path: &str) -> bool {
+    fn passes(&self, filter: &Patterns, method: &Method, path: &str) -> bool {
         let decoded = path::decode(path);
         let is_ambiguous =
             path.contains('\\') || path.contains("//") || path::has_dot_segment(&decoded);
@@ -143,7 +164,7 @@ impl Policy {
             .all(|reading| any(&filter.accept_paths, reading) && !self.rejects(filter, reading))
     }
 
-    fn rejects(&self, filter: &Filter, reading: &str) -> bool {
+    fn rejects(&self, filter: &Patterns, reading: &str) -> bool {
         let without_server_path = self.without_server_path(reading);
         iter::once(reading)
             .chain(without_server_path)
@@ -169,8 +190,8 @@ pub fn is_clean(path: &str) -> bool {
     path::clean(path) == path
 }
 
-fn any(regexes: &[Regex], text: &str) -> bool {
-    regexes.iter().any(|regex| regex.is_match(text))
+fn any(patterns: &[Pattern], text: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.is_match(text))
 }
 
 /// The path and query that were checked, or [`Verdict::Malformed`]: a parser that cut one short, at

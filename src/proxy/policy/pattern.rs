@@ -126,8 +126,8 @@ mod tests {
             assert!(literal(expression), "{expression}");
         }
         for expression in [
-            "^/a.c", "a+", "a*", "(a)", "[a]", "a|b", "a?", "a{2}", r"\d", "a^b", "a$b", ".", "^^a",
-            r"a\", "a$$", ".+", "a.*?",
+            "^/a.c", "a+", "a*", "(a)", "[a]", "a|b", "a?", "a{2}", r"\d", "a^b", "a$b", ".",
+            "^^a", r"a\", "a$$", ".+", "a.*?",
         ] {
             assert!(!literal(expression), "{expression}");
         }
