@@ -265,6 +265,8 @@ fn check_refusal(case: &Case, method: &Method, path: &str) {
     let dots = |reading: &String| reading.split('/').any(|part| part == "." || part == "..");
     let readings = readings(path);
     let reason = any(&filter.methods, method.as_str())
+        || path.contains('\\')
+        || path.contains("//")
         || readings.iter().any(dots)
         || readings.iter().any(|reading| {
             !any(&filter.accept, reading)

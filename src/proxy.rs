@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body_util::{BodyExt as _, Either};
 use hyper::body::{Body as _, Incoming};
 
@@ -17,7 +17,7 @@ use crate::config;
 use crate::http::{Body, MustStay, Peer};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
-use crate::upstream::{Upstream, identity};
+use crate::upstream::Upstream;
 
 mod body;
 mod exchange;
@@ -117,7 +117,7 @@ impl Proxy {
         let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let (parts, body) = request.into_parts();
         let mut outgoing = Outgoing {
-            identity: identity(&parts.headers),
+            identity: headers::identity(&parts.headers),
             method: parts.method,
             target,
             headers: parts.headers,
@@ -153,6 +153,8 @@ impl Proxy {
         endless: bool,
     ) -> Response<Body> {
         let (mut parts, body) = answer.into_parts();
+        // Ours, not the API server's (RFC 9110, section 2.5).
+        parts.version = Version::HTTP_11;
         let refused = expectation.answered();
         headers::to_client(&mut parts.headers, refused.is_some());
         let stop = endless.then(|| self.stop.clone());

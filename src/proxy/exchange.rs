@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::header::UPGRADE;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper::body::{Body as _, Incoming};
 
+use super::body::Progress;
 use super::expect::Expectation;
 use super::{Proxy, reply};
 use crate::http::Body;
@@ -50,43 +52,42 @@ impl Proxy {
         expectation: &Expectation,
         timeout: Option<Duration>,
     ) -> Result<Response<Incoming>, Failure> {
+        let progress = Progress::begin();
         let sending = async {
             if body.is_end_stream() {
                 self.send_until_answered(outgoing).await
             } else {
-                self.send_once(
-                    outgoing,
-                    RequestBody::new(expectation.upload(body)),
-                    expectation,
-                )
-                .await
+                let upload = RequestBody::new(expectation.upload(body, progress.clone()));
+                self.send_once(outgoing, upload, expectation).await
             }
         };
         let answered = match timeout {
             None => sending.await,
-            Some(limit) => match tokio::time::timeout(limit, sending).await {
-                Ok(answered) => answered,
-                Err(_) => Err(Failure::Timeout(limit)),
-            },
+            Some(limit) => {
+                let answered = progress.within(limit, sending).await;
+                answered.unwrap_or(Err(Failure::Timeout(limit)))
+            }
         };
         match &answered {
             Ok(_) => self.contact.kept(),
-            Err(Failure::Send(SendError::Body(reason))) => {
-                tracing::debug!(reason, "a request's body broke off");
-            }
             Err(failure) => {
                 let reason = failure.reason();
                 let series = metrics::Reason { reason };
                 self.metrics.proxy_errors.get_or_create(&series).inc();
-                self.contact.lost(&self.upstream.server(), failure);
+                if failure.is_the_callers() {
+                    tracing::debug!(%failure, "a request's body broke off");
+                } else {
+                    self.contact.lost(&self.upstream.server(), failure);
+                }
             }
         }
         answered
     }
 
     /// Without a body a request can be sent again: with newer credentials if the API server
-    /// refused it (401) or could not be trusted, and once if it is safe (RFC 9110, section 9.2.1)
-    /// and the connection broke, as one that was idle for long may.
+    /// refused it (401) or could not be trusted, and once if it is safe (RFC 9110, section 9.2.1),
+    /// asks for no upgrade (a WebSocket's GET may start a command) and the connection broke, as
+    /// one that was idle for long may.
     async fn send_until_answered(&self, outgoing: Outgoing) -> Result<Response<Incoming>, Failure> {
         let (mut renewed, mut resent) = (false, false);
         loop {
@@ -99,7 +100,7 @@ impl Proxy {
                 continue;
             }
             match sent {
-                Err(SendError::Broken(_)) if !resent && outgoing.method.is_safe() => resent = true,
+                Err(SendError::Broken(_)) if !resent && outgoing.is_repeatable() => resent = true,
                 sent => return Ok(sent?),
             }
         }
@@ -133,13 +134,18 @@ impl Proxy {
             Err(SendError::Credentials(_)) => true,
             Err(error) => error.is_tls(),
         };
-        stale && self.upstream.renew(client.generation).await
+        // Boxed, for it is rare and large: every request would carry room for it.
+        stale && Box::pin(self.upstream.renew(client.generation)).await
     }
 }
 
 // === impl Outgoing ===
 
 impl Outgoing {
+    fn is_repeatable(&self) -> bool {
+        self.method.is_safe() && !self.headers.contains_key(UPGRADE)
+    }
+
     fn with(self, body: RequestBody) -> Request<RequestBody> {
         let mut request = Request::new(body);
         *request.method_mut() = self.method;
@@ -161,6 +167,11 @@ impl Failure {
             Self::Send(SendError::Body(_)) => "body",
             Self::Timeout(_) => "timeout",
         }
+    }
+
+    /// Whether the API server has no part in it.
+    fn is_the_callers(&self) -> bool {
+        matches!(self, Self::Send(SendError::Body(_)))
     }
 
     /// What the caller gets.

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 use tower::BoxError;
 
-use super::body::Turn;
+use super::body::{Progress, Turn};
 use super::headers;
 use crate::upstream::BodyError;
 
@@ -50,6 +50,7 @@ pub(super) struct Refused(Arc<Mutex<Gate>>);
 pub(super) struct Upload {
     body: Incoming,
     turn: Turn,
+    progress: Progress,
     wait: Option<Wait>,
 }
 
@@ -94,7 +95,7 @@ impl Expectation {
     }
 
     /// The body that waits for it.
-    pub(super) fn upload(&self, body: Incoming) -> Upload {
+    pub(super) fn upload(&self, body: Incoming, progress: Progress) -> Upload {
         let wait = self.0.clone().map(|gate| Wait {
             gate,
             patience: Box::pin(tokio::time::sleep(PATIENCE)),
@@ -102,6 +103,7 @@ impl Expectation {
         Upload {
             body,
             turn: Turn::default(),
+            progress,
             wait,
         }
     }
@@ -164,8 +166,9 @@ impl Body for Upload {
             Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
             Poll::Ready(Ok(())) => {}
         }
-        let frame = this.turn.poll_frame(&mut this.body, cx);
-        frame.map(|frame| frame.map(|frame| frame.map_err(|error| BodyError(error).into())))
+        let frame = ready!(this.turn.poll_frame(&mut this.body, cx));
+        this.progress.note();
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| BodyError(error).into())))
     }
 
     fn is_end_stream(&self) -> bool {

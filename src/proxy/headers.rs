@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderName, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderName, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL, TE, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderValue, Method, Version};
+
+use crate::upstream::Identity;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -14,6 +16,20 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// Says who asks, where the caller does not.
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("attache/", env!("CARGO_PKG_VERSION")));
+
+/// A bearer token among the protocols of a WebSocket, as pages send it that can set no header: the
+/// API server takes it like an Authorization (Kubernetes' `pkg/authentication/request/websocket`).
+const WEBSOCKET_BEARER: &str = "base64url.bearer.authorization.k8s.io.";
+
+/// Whose request one with these headers is.
+pub(super) fn identity(headers: &HeaderMap) -> Identity {
+    let mut protocols = tokens(headers, &SEC_WEBSOCKET_PROTOCOL);
+    if headers.contains_key(AUTHORIZATION) || protocols.any(|p| p.starts_with(WEBSOCKET_BEARER)) {
+        Identity::Caller
+    } else {
+        Identity::Own
+    }
+}
 
 /// The protocol that a request asks to go on with (RFC 9110, section 7.8), if it does.
 pub(super) fn upgrade<B>(request: &http::Request<B>) -> Option<HeaderValue> {

@@ -14,19 +14,40 @@ use crate::config::Filter;
 
 mod long_running;
 mod path;
+mod pattern;
 
 pub use long_running::is_long_running;
+use pattern::Pattern;
 
 /// What may go to the API server, and where the API begins. Made once.
 #[derive(Debug)]
 pub struct Policy {
-    filter: Option<Filter>,
+    filter: Option<Patterns>,
     /// Decoded segments; none for `/`.
     api_prefix: Vec<String>,
     strips_api_prefix: bool,
     /// Decoded segments; none without a server path.
     server_path: Vec<String>,
     append_server_path: bool,
+}
+
+/// The filter's expressions.
+#[derive(Debug)]
+struct Patterns {
+    accept_paths: Vec<Pattern>,
+    reject_paths: Vec<Pattern>,
+    reject_methods: Vec<Pattern>,
+}
+
+impl From<Filter> for Patterns {
+    fn from(filter: Filter) -> Self {
+        let patterns = |regexes: Vec<Regex>| regexes.into_iter().map(Pattern::new).collect();
+        Self {
+            accept_paths: patterns(filter.accept_paths),
+            reject_paths: patterns(filter.reject_paths),
+            reject_methods: patterns(filter.reject_methods),
+        }
+    }
 }
 
 /// What becomes of a request.
@@ -67,7 +88,7 @@ impl Policy {
         let api_prefix = path::segments(api_prefix);
         let is_api = |first: &String| matches!(first.as_str(), "api" | "apis");
         Self {
-            filter,
+            filter: filter.map(Patterns::from),
             strips_api_prefix: !api_prefix.first().is_some_and(is_api),
             api_prefix,
             server_path: path::segments(server_path),
@@ -88,8 +109,9 @@ impl Policy {
     /// 5. The filter is asked about what is left, as the API server will understand it:
     ///    - The path is decoded once. A double encoding stays an encoding, as the API server decodes
     ///      once, too; `;` and NUL are characters like others.
-    ///    - An encoded dot segment is refused, for proxies on the way resolve it in different ways.
-    ///    - Slashes may be collapsed on the way and backslashes taken for slashes. A path that has
+    ///    - An encoded dot segment is refused, for proxies on the way resolve it in different ways; so
+    ///      are a literal backslash, which RFC 3986 does not allow in a path, and a CONNECT's `//`.
+    ///    - Slashes may be collapsed on the way and `%5C` taken for a slash. A path that has
     ///      them is read that way, too: one reading that is rejected rejects, and all of them must
     ///      be accepted. So a service's path may hold `%2F`.
     ///    - The API server ignores slashes at either end, so reject-paths are also asked about the path
@@ -125,9 +147,11 @@ impl Policy {
         }
     }
 
-    fn passes(&self, filter: &Filter, method: &Method, path: &str) -> bool {
+    fn passes(&self, filter: &Patterns, method: &Method, path: &str) -> bool {
         let decoded = path::decode(path);
-        if path::has_dot_segment(&decoded) || any(&filter.reject_methods, method.as_str()) {
+        let is_ambiguous =
+            path.contains('\\') || path.contains("//") || path::has_dot_segment(&decoded);
+        if is_ambiguous || any(&filter.reject_methods, method.as_str()) {
             return false;
         }
         let collapsed = decoded.contains("//").then(|| path::clean(&decoded));
@@ -140,7 +164,7 @@ impl Policy {
             .all(|reading| any(&filter.accept_paths, reading) && !self.rejects(filter, reading))
     }
 
-    fn rejects(&self, filter: &Filter, reading: &str) -> bool {
+    fn rejects(&self, filter: &Patterns, reading: &str) -> bool {
         let without_server_path = self.without_server_path(reading);
         iter::once(reading)
             .chain(without_server_path)
@@ -166,8 +190,8 @@ pub fn is_clean(path: &str) -> bool {
     path::clean(path) == path
 }
 
-fn any(regexes: &[Regex], text: &str) -> bool {
-    regexes.iter().any(|regex| regex.is_match(text))
+fn any(patterns: &[Pattern], text: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.is_match(text))
 }
 
 /// The path and query that were checked, or [`Verdict::Malformed`]: a parser that cut one short, at

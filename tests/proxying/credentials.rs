@@ -25,6 +25,17 @@ async fn ours_are_added_only_where_the_caller_brings_none() {
     }
     api.send(OK).await;
     client.head().await;
+    // A page's WebSocket can set no Authorization, and brings its token so.
+    let mut page = proxied.connect().await;
+    page.get(
+        "/watched",
+        "Sec-WebSocket-Protocol: v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.dGhlaXJz\r\n",
+    )
+    .await;
+    let mut api = server.accept().await;
+    let head = api.head().await;
+    assert!(!head.contains("our-token"), "{head}");
+    drop((page, api));
     let mut other = proxied.connect().await;
     other
         .get("/theirs", "Authorization: Bearer theirs\r\n")

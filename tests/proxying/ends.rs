@@ -30,6 +30,7 @@ async fn a_connection_that_died_idle_is_replaced_for_a_safe_request() {
     let mut client = proxied.connect().await;
     for request in [
         "GET /b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /b HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         "POST /b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
     ] {
         client.get("/a", "").await;
@@ -41,7 +42,7 @@ async fn a_connection_that_died_idle_is_replaced_for_a_safe_request() {
         client.send(request).await;
         api.head().await;
         drop(api);
-        if request.starts_with("GET") {
+        if !request.contains("Upgrade") && request.starts_with("GET") {
             let mut api = server.accept().await;
             assert!(api.head().await.starts_with("GET /b "));
             api.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
@@ -121,6 +122,44 @@ async fn only_what_ends_by_itself_is_given_the_timeout() {
 }
 
 #[tokio::test]
+async fn the_timeout_begins_when_the_body_has_gone() {
+    let server = Server::start().await;
+    let proxied = Proxied::start(&server, &["--request-timeout=400ms"]).await;
+    let mut client = proxied.connect().await;
+    client
+        .send("PUT /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\n")
+        .await;
+    let mut api = server.accept().await;
+    api.head().await;
+    for _ in 0..4 {
+        assert!(
+            client
+                .stays_silent(std::time::Duration::from_millis(200))
+                .await
+        );
+        client.send("ab").await;
+        api.expect("ab").await;
+    }
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 504 "), "{head}");
+}
+
+#[tokio::test]
+async fn an_answer_bears_our_own_version() {
+    let server = Server::start().await;
+    let proxied = Proxied::start(&server, &[]).await;
+    let mut client = proxied.connect().await;
+    client.get("/a", "").await;
+    let mut api = server.accept().await;
+    api.head().await;
+    api.send("HTTP/1.0 200 OK\r\n\r\nall of it").await;
+    drop(api);
+    let head = client.head().await;
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    client.expect("9\r\nall of it\r\n0\r\n\r\n").await;
+}
+
+#[tokio::test]
 async fn at_the_end_watches_end_and_answers_are_finished() {
     let server = Server::start().await;
     let mut proxied = Proxied::start(&server, &[]).await;
@@ -128,9 +167,16 @@ async fn at_the_end_watches_end_and_answers_are_finished() {
     watch.get("/api/v1/pods?watch=1", "").await;
     let mut watched = server.accept().await;
     watched.head().await;
-    watched.send(&format!("{STREAM}3\r\none\r\n")).await;
+    watched.send(&format!("{STREAM}4\r\none\n\r\n")).await;
     watch.head().await;
-    watch.expect("3\r\none\r\n").await;
+    watch.expect("4\r\none\n\r\n").await;
+    let mut midst = proxied.connect().await;
+    midst.get("/api/v1/pods?watch=1", "").await;
+    let mut halved = server.accept().await;
+    halved.head().await;
+    halved.send(&format!("{STREAM}3\r\none\r\n")).await;
+    midst.head().await;
+    midst.expect("3\r\none\r\n").await;
     let mut list = proxied.connect().await;
     list.get("/api/v1/pods", "").await;
     let mut listed = server.accept().await;
@@ -144,6 +190,9 @@ async fn at_the_end_watches_end_and_answers_are_finished() {
     // As a server that ends a watch: its client begins another.
     assert_eq!(watch.rest().await, "0\r\n\r\n");
     assert_eq!(watched.rest().await, "");
+    // An event that has begun is waited for.
+    halved.send("4\r\ntwo\n\r\n3\r\nthr\r\n").await;
+    assert_eq!(midst.rest().await, "4\r\ntwo\n\r\n0\r\n\r\n");
     listed.send("def").await;
     assert_eq!(list.rest().await, "def");
     proxied.ended().await;

@@ -115,6 +115,8 @@ fn no_spelling_of_a_rejected_path_gets_through() {
         "/%2Fapi/v1/pods/%2Fattach/%2F5c",
         "/api\\v1\\namespaces\\default\\pods\\p\\exec",
         "/api%5cv1/namespaces/default/pods%5Cp%5Cexec",
+        "/\\api/v1/namespaces/d%5cefault/pods/p\\exec",
+        "/api/v1/namespaces/default/services/s/proxy/a\\b",
         // Dots.
         "/api/v1/namespaces/default/x/%2e%2e/pods/p/exec",
         "/x/%2e%2e/api/v1/namespaces/default/pods/p/exec",
@@ -188,10 +190,10 @@ fn slashes_at_the_end_are_no_way_around_an_anchored_regex() {
 fn slashes_are_read_collapsed_and_as_they_are() {
     let no_double = filter(&["^.*"], &["//"], &[]);
     let policy = Policy::new(Some(no_double), "/", "", false);
-    for target in ["/a%2F/b", "/a%2f%2Fb", "/a\\\\b", "/a%5C/b", "/%5cb"] {
+    for target in ["/a%2F/b", "/a%2f%2Fb", "/a%5C%5Cb", "/a%5C/b", "/%5cb"] {
         assert_eq!(decide(&policy, target), Verdict::Forbidden, "{target}");
     }
-    assert_eq!(decide(&policy, "/a%2Fb\\c"), forwarded("/a%2Fb\\c"));
+    assert_eq!(decide(&policy, "/a%2Fb%5Cc"), forwarded("/a%2Fb%5Cc"));
 }
 
 #[test]
@@ -254,8 +256,9 @@ fn a_path_with_literal_dots_or_double_slashes_is_redirected() {
 fn connect_is_not_redirected_but_filtered() {
     let connect = |policy: &Policy, target| decide_as(policy, &Method::CONNECT, target);
     let policy = default_policy();
-    assert_eq!(connect(&policy, "/api//v1"), forwarded("/api//v1"));
+    assert_eq!(connect(&policy, "/api/v1/"), forwarded("/api/v1/"));
     for target in [
+        "/api//v1",
         "//api/v1/namespaces/default/pods/p/exec",
         "//api/v1/pods//attach//x",
         "/x/../api/v1/pods",
@@ -264,6 +267,7 @@ fn connect_is_not_redirected_but_filtered() {
     }
     let unfiltered = Policy::new(None, "/", "", false);
     assert_eq!(connect(&unfiltered, "/x/../y"), forwarded("/x/../y"));
+    assert_eq!(connect(&unfiltered, "//x//y"), forwarded("//x//y"));
 }
 
 #[test]

@@ -103,12 +103,6 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         of: Of::Any,
-        kubectl: "framing Chunked",
-        attache: "framing Close",
-        why: "How a body's length is told",
-    },
-    Rule {
-        of: Of::Any,
         kubectl: "framing Close",
         attache: "sized body",
         why: "How a body's length is told",
@@ -152,6 +146,13 @@ pub const DIFFERENCES: &[Difference] = &[
         kubectl: &[Has("status 301"), Has("location: /")],
         attache: FORBIDDEN,
         why: ENCODED_DOTS,
+    },
+    Difference {
+        cases: &["a backslash"],
+        of: Of::Any,
+        kubectl: &[Has("status 404"), Has("not found")],
+        attache: FORBIDDEN,
+        why: "A literal backslash in a path",
     },
     Difference {
         cases: &["encoded dots"],
