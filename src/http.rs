@@ -19,16 +19,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::shutdown::Shutdown;
 
+mod after_upgrade;
 mod connection;
 pub mod listen;
 mod peer;
 mod stream;
-mod tunnel;
 
+pub use after_upgrade::AfterUpgrade;
 pub use listen::Listener;
 pub use peer::{MustStay, Peer};
 use stream::Stream;
-pub use tunnel::Tunnel;
 
 /// A response's body: held whole, or (boxed) streamed. The first costs no allocation.
 pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, std::io::Error>>;

@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::sleep;
 
-use super::{GRACE, Handler, Limits, MAX_BUFFER, Stream, Tunnel};
+use super::{AfterUpgrade, GRACE, Handler, Limits, MAX_BUFFER, Stream};
 use crate::shutdown::Shutdown;
 
 /// Serves `stream` until its client leaves, errs or idles, or attache stops.
@@ -25,7 +25,7 @@ pub(super) async fn run<H: Handler>(
     let (peer, tunnel) = (&stream.peer(), &Mutex::new(None));
     let service = service_fn(move |request| async move {
         let mut response = handler.handle(request, peer).await;
-        if let Some(work) = response.extensions_mut().remove::<Tunnel>() {
+        if let Some(work) = response.extensions_mut().remove::<AfterUpgrade>() {
             *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
         }
         if stopping.is_requested() {
