@@ -86,7 +86,8 @@ fn status(code: StatusCode, reason: &str, message: &str) -> Response<Body> {
     answer
 }
 
-fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+/// Plain text that no browser takes for anything else.
+pub(crate) fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     let mut answer = respond(code, body);
     answer.headers_mut().insert(CONTENT_TYPE, TEXT);
     let nosniff = HeaderValue::from_static("nosniff");
