@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -92,6 +93,11 @@ pub trait Handler: Send + Sync + 'static {
         request: Request<Incoming>,
         peer: &Peer,
     ) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// Says that the connection ends with the answer that has these headers (RFC 9112, section 9.6).
+pub fn close(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// Serves HTTP/1 on `listeners` until `shutdown`, then drains: what the backlog holds is still

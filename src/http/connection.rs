@@ -4,8 +4,6 @@ use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::HeaderValue;
-use http::header::CONNECTION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,8 +27,7 @@ pub(super) async fn run<H: Handler>(
             *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
         }
         if stopping.is_requested() {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
+            super::close(response.headers_mut());
         }
         Ok::<_, Infallible>(response)
     });
