@@ -50,6 +50,15 @@ pub const DRAIN: Duration = Duration::from_secs(4);
 /// read and answered rather than reset.
 const GRACE: Duration = Duration::from_millis(100);
 
+/// How long a connection is held open after its last answer while its client may still be sending
+/// a body that nobody reads: closed at once it would be reset, and the answer lost with it (RFC
+/// 9112, section 9.6). As long as Go's server.
+pub const LINGER: Duration = Duration::from_millis(500);
+
+/// The most bytes of such a body that are read and dropped, so that a client that sends all of it
+/// before it reads gets its answer, too. More than the API server takes in one request (3 MiB).
+pub const MAX_DROPPED: u64 = 4 * 1024 * 1024;
+
 /// The pause after a failed accept. Most failures (no descriptor left) do not go away at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

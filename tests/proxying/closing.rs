@@ -49,6 +49,7 @@ async fn an_answer_of_the_server_that_comes_before_the_body_arrives() {
     api.head().await;
     api.send("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig")
         .await;
+    api.finish_sending().await;
     client.send(&"x".repeat(LARGE)).await;
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 413 "), "{head}");
