@@ -2,7 +2,7 @@
 //! query alone.
 //!
 //! Reading order: [`Policy::decide`] (the steps, in `kubectl proxy`'s order), [`Verdict`], then
-//! `path` (how paths are read) and [`is_long_running`].
+//! `path` (how paths are read), and `resource` (what they ask for).
 
 use std::iter;
 
@@ -12,10 +12,10 @@ use regex_lite::Regex;
 
 use crate::config::Filter;
 
-mod long_running;
 mod path;
+mod resource;
 
-pub use long_running::is_long_running;
+pub use resource::{is_long_running, is_subresource_proxy};
 
 /// What may go to the API server, and where the API begins. Made once.
 #[derive(Debug)]

@@ -267,6 +267,30 @@ fn connect_is_not_redirected_but_filtered() {
 }
 
 #[test]
+fn what_a_pod_a_service_or_a_node_answers_is_known() {
+    for path in [
+        "/api/v1/namespaces/d/pods/p/proxy",
+        "/api/v1/namespaces/d/pods/p/proxy/",
+        "/api/v1/namespaces/d/services/https:s:web/proxy/a/b",
+        "/api/v1/nodes/n/proxy/metrics",
+        "/api/v1/namespaces/d/%70ods/p/prox%79",
+    ] {
+        assert!(is_subresource_proxy(path), "{path}");
+        assert!(is_long_running(path, None), "{path}");
+    }
+    for path in [
+        "/api/v1/namespaces/d/pods/proxy",
+        "/api/v1/namespaces/d/pods/p/exec/proxy",
+        "/api/v1/namespaces/d/configmaps/c/proxy",
+        "/api/v1/namespaces/proxy",
+        "/apis/example.com/v1/namespaces/d/pods/p/proxy",
+        "/proxy",
+    ] {
+        assert!(!is_subresource_proxy(path), "{path}");
+    }
+}
+
+#[test]
 fn what_is_no_path_is_malformed() {
     let policy = default_policy();
     let long = format!("/{}", "a".repeat(usize::from(u16::MAX)));
