@@ -87,6 +87,7 @@ impl Proxy {
             Verdict::Redirect(location) => reply::moved(&method, &location),
             Verdict::Forbidden => reply::forbidden(),
             Verdict::NotFound => reply::not_found(),
+            Verdict::TooLong => reply::too_long(),
             Verdict::Malformed(reason) => reply::malformed(reason),
         };
         if unread && is_own(&answer) {
