@@ -295,7 +295,7 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         cases: &["connect to a path"],
         of: Of::Any,
-        kubectl: &[],
+        kubectl: &[Has("status 404"), Has("\"paths\"")],
         attache: &[Has("status 400"), Has("attache opens no tunnels")],
         why: "`OPTIONS *` and `CONNECT`",
     },
