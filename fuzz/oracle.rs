@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use attache::config::Filter;
-use attache::proxy::policy::{Policy, Verdict, is_long_running};
+use attache::proxy::policy::{MAX_PATH, Policy, Verdict, is_long_running};
 use http::Method;
 use regex::Regex;
 
@@ -144,9 +144,10 @@ fn regexes((accept, reject, methods): Flags, is_default: bool) -> Regexes {
 
 fn check_decision(case: &Case, method: &Method, path: &str, query: Option<&str>) {
     let verdict = case.policy.decide(method, path, query);
-    let well_formed = path.starts_with('/') && decode(path.as_bytes()).is_some();
+    let is_path = path.starts_with('/') && decode(path.as_bytes()).is_some();
+    let well_formed = is_path && method != Method::CONNECT;
     let cleaned = resolve(path, true, |segment| segment.to_owned());
-    let must_redirect = well_formed && method != Method::CONNECT && cleaned != path;
+    let must_redirect = well_formed && path.len() <= MAX_PATH && cleaned != path;
     match &verdict {
         Verdict::Malformed(_) => {
             let plain = |text: &str| {
@@ -154,8 +155,9 @@ fn check_decision(case: &Case, method: &Method, path: &str, query: Option<&str>)
                 text.bytes().all(plain)
             };
             let plain = plain(path) && plain(query.unwrap_or_default());
+            let too_long = query.is_some_and(|query| query.len() > 50_000);
             assert!(
-                !well_formed || !plain || path.len() > 60_000,
+                !well_formed || !plain || too_long,
                 "{path:?} is well formed"
             );
         }
@@ -168,9 +170,11 @@ fn check_decision(case: &Case, method: &Method, path: &str, query: Option<&str>)
             check_redirect(case, method, location, &wanted, query);
         }
         _ if must_redirect => panic!("{path:?} is not redirected to {cleaned:?}: {verdict:?}"),
+        Verdict::TooLong => check_length(case, path),
         Verdict::NotFound => assert!(!path.starts_with(case.api_prefix), "{path:?} is the API's"),
         Verdict::Forbidden => check_refusal(case, method, path),
         Verdict::Forward(target) => {
+            assert!(path.len() <= MAX_PATH);
             assert_eq!(target.query(), query, "{path:?}");
             check_forwarded(case, method, path, target.path(), query);
         }
@@ -208,6 +212,15 @@ fn check_redirect(case: &Case, method: &Method, location: &str, wanted: &str, qu
         let end = case.policy.decide(method, next, to_query);
         assert!(!matches!(end, Verdict::Redirect(_)), "{location:?} circles");
     }
+}
+
+/// What is too long is so in all the ways that it is read.
+fn check_length(case: &Case, path: &str) {
+    let read: usize = match &case.filter {
+        Some(_) => readings(path).iter().map(|reading| 4 * reading.len()).sum(),
+        None => 0,
+    };
+    assert!(path.len().max(read) > MAX_PATH, "{path:?} is not too long");
 }
 
 /// Nothing gets through that any reader on the way understands as rejected, or as not accepted.

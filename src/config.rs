@@ -29,6 +29,7 @@ mod yaml;
 pub use errors::Faults;
 pub use model::*;
 pub use probes::{Endpoint, Get, Healthcheck, Probe};
+pub use proxy::OWN_ROUTES;
 
 /// What the binary is to do, validated.
 #[derive(Debug)]

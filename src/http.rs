@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -19,16 +20,16 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::shutdown::Shutdown;
 
+mod after_upgrade;
 mod connection;
 pub mod listen;
 mod peer;
 mod stream;
-mod tunnel;
 
+pub use after_upgrade::AfterUpgrade;
 pub use listen::Listener;
 pub use peer::{MustStay, Peer};
 use stream::Stream;
-pub use tunnel::Tunnel;
 
 /// A response's body: held whole, or (boxed) streamed. The first costs no allocation.
 pub type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, std::io::Error>>;
@@ -48,6 +49,15 @@ pub const DRAIN: Duration = Duration::from_secs(4);
 /// How long an idle connection stays open once attache stops: a request that is on its way is
 /// read and answered rather than reset.
 const GRACE: Duration = Duration::from_millis(100);
+
+/// How long a connection is held open after its last answer while its client may still be sending
+/// a body that nobody reads: closed at once it would be reset, and the answer lost with it (RFC
+/// 9112, section 9.6). As long as Go's server.
+pub const LINGER: Duration = Duration::from_millis(500);
+
+/// The most bytes of such a body that are read and dropped, so that a client that sends all of it
+/// before it reads gets its answer, too. More than the API server takes in one request (3 MiB).
+pub const MAX_DROPPED: u64 = 4 * 1024 * 1024;
 
 /// The pause after a failed accept. Most failures (no descriptor left) do not go away at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -92,6 +102,11 @@ pub trait Handler: Send + Sync + 'static {
         request: Request<Incoming>,
         peer: &Peer,
     ) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// Says that the connection ends with the answer that has these headers (RFC 9112, section 9.6).
+pub fn close(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// Serves HTTP/1 on `listeners` until `shutdown`, then drains: what the backlog holds is still

@@ -8,8 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{Method, Request, Response, Version};
 use http_body_util::{BodyExt as _, Either};
 use hyper::body::{Body as _, Incoming};
 
@@ -41,11 +40,6 @@ pub struct Proxy {
     metrics: Metrics,
     contact: Contact,
     stop: Shutdown,
-}
-
-/// Whether an answer is the proxy's own: those are held whole.
-fn is_own(answer: &Response<Body>) -> bool {
-    matches!(answer.body(), Either::Left(_)) && !answer.status().is_informational()
 }
 
 // === impl Proxy ===
@@ -81,19 +75,14 @@ impl Proxy {
         let started = Instant::now();
         let method = request.method().clone();
         let uri = request.uri().clone();
-        let unread = !request.body().is_end_stream();
-        let mut answer = match self.policy.decide(&method, uri.path(), uri.query()) {
+        let answer = match self.policy.decide(&method, uri.path(), uri.query()) {
             Verdict::Forward(target) => self.forward(request, target, peer).await,
             Verdict::Redirect(location) => reply::moved(&method, &location),
             Verdict::Forbidden => reply::forbidden(),
             Verdict::NotFound => reply::not_found(),
+            Verdict::TooLong => reply::too_long(),
             Verdict::Malformed(reason) => reply::malformed(reason),
         };
-        if unread && is_own(&answer) {
-            // What is left unread must not be taken for a next request (RFC 9112, section 9.3).
-            let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(CONNECTION, close);
-        }
         tracing::debug!(
             %method,
             path = uri.path(),
@@ -119,6 +108,7 @@ impl Proxy {
         let mut outgoing = Outgoing {
             identity: headers::identity(&parts.headers),
             method: parts.method,
+            of_app: policy::is_subresource_proxy(target.path()),
             target,
             headers: parts.headers,
         };

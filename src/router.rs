@@ -7,9 +7,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::CONNECTION;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Either;
 use hyper::body::{Body as _, Incoming};
 use regex_lite::Regex;
@@ -17,7 +16,8 @@ use regex_lite::Regex;
 use crate::api::kv::{Target, target};
 use crate::api::problem::{problem, read_only};
 use crate::api::{Answer, Api};
-use crate::http::{Body, Handler, Peer};
+use crate::config::OWN_ROUTES;
+use crate::http::{self as server, Body, Handler, Peer};
 
 mod host;
 mod meter;
@@ -34,9 +34,6 @@ pub const MAX_TARGET: usize = 8 * 1024;
 /// The largest request head that our own routes answer, in bytes: names, values and four more a header,
 /// as they are sent. A larger one gets 431.
 pub const MAX_HEAD: usize = 32 * 1024;
-
-/// Where our own routes live; every other path belongs to the API server, as with `kubectl proxy`.
-const OWN: [&str; 3] = ["/kv", "/discover", "/-"];
 
 /// A route of ours. Metrics name it by its pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +165,7 @@ impl Router {
 
     /// Who answers a request for `path`, if not our own routes.
     fn outside(&self, path: &str) -> Option<&Outside> {
-        let ours = self.own_routes && OWN.iter().any(|own| is_under(path, own));
+        let ours = self.own_routes && is_own(path);
         self.outside.as_ref().filter(|_| !ours)
     }
 
@@ -271,26 +268,24 @@ impl Handler for Router {
             // Boxed, so that a connection that only reads keys does not hold room for it.
             return Box::pin(self.answer_outside(outside, request, peer)).await;
         }
-        let (request, body) = request.into_parts();
+        let unread = !request.body().is_end_stream();
+        let (request, _body) = request.into_parts();
         let mut answer = self.answer(&request).await;
-        close_unless_read(&body, &mut answer);
+        if unread {
+            // What is left of it must not be taken for a next request (RFC 9112, sections 6.3
+            // and 9.3).
+            server::close(answer.headers_mut());
+        }
         answer.map(Either::Left)
     }
 }
 
-/// Ends the connection after an answer that was given without the body's being read: what is left
-/// of it must not be taken for a next request (RFC 9112, sections 6.3 and 9.3).
-pub(crate) fn close_unless_read<B>(body: &Incoming, answer: &mut Response<B>) {
-    if !body.is_end_stream() {
-        let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(CONNECTION, close);
-    }
-}
-
-/// Whether `path` is `own` or below it.
-fn is_under(path: &str, own: &str) -> bool {
-    let rest = path.strip_prefix(own);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Whether `path` is one of ours, or where one of ours could be.
+fn is_own(path: &str) -> bool {
+    let first = path
+        .strip_prefix('/')
+        .and_then(|path| path.split('/').next());
+    first.is_some_and(|first| OWN_ROUTES.contains(&first))
 }
 
 fn size(headers: &HeaderMap) -> usize {

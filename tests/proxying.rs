@@ -17,6 +17,8 @@ mod support;
 
 #[path = "proxying/bodies.rs"]
 mod bodies;
+#[path = "proxying/closing.rs"]
+mod closing;
 #[path = "proxying/credentials.rs"]
 mod credentials;
 #[path = "proxying/ends.rs"]

@@ -1,11 +1,13 @@
 //! What is seen to before anything starts: what must not be, what deserves a warning, and the
 //! limit on open files.
 
+use http::Method;
 use tracing::warn;
 
 use super::Fatal;
-use crate::config::{Action, Config};
+use crate::config::{Action, Config, Filter};
 use crate::process;
+use crate::proxy::policy::{Policy, Verdict};
 
 /// In the node's PID namespace a rule could match processes of other pods.
 pub(super) fn refuse_host_pid(config: &Config) -> Result<(), Fatal> {
@@ -35,11 +37,9 @@ pub(super) fn warn_of_open_doors(config: &Config) {
         None if !serve.unix_only => warn!(
             "the request filter is disabled: a web page that a browser on this machine shows can use the API server with attache's credentials"
         ),
-        Some(filter) if filter.reject_paths.is_empty() || filter.reject_methods.is_empty() => {
-            warn!(
-                "the request filter is relaxed: what --reject-paths and --reject-methods refuse by default, such as exec into pods, may be proxied"
-            )
-        }
+        Some(filter) if lets_exec_through(filter) => warn!(
+            "the request filter is relaxed: exec into pods is proxied, which --reject-paths refuses by default"
+        ),
         _ => {}
     }
     if let Some(www) = &proxy.www
@@ -47,6 +47,13 @@ pub(super) fn warn_of_open_doors(config: &Config) {
     {
         warn!(root = %www.root.display(), "--www is no directory; attache serves its files once it is one");
     }
+}
+
+/// Whether the filter lets a request through that runs a command in a container.
+fn lets_exec_through(filter: &Filter) -> bool {
+    let policy = Policy::new(Some(filter.clone()), "/", "", false);
+    let verdict = policy.decide(&Method::GET, "/api/v1/namespaces/x/pods/x/exec", None);
+    matches!(verdict, Verdict::Forward(_))
 }
 
 /// Every connection and watch is a file; the soft limit is often 1,024.
@@ -59,5 +66,36 @@ pub(super) fn raise_open_files() {
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         warn!(%error, "the limit on open files stays as it is");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use regex_lite::Regex;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_is_relaxed_if_exec_gets_through() {
+        let regexes = |patterns: &[&str]| -> Vec<Regex> {
+            let compiled = patterns.iter().map(|pattern| Regex::new(pattern).unwrap());
+            compiled.collect()
+        };
+        let exec = "^/api/.*/pods/.*/exec";
+        for (accept, reject, methods, relaxed) in [
+            (".*", &[exec][..], &["^$"][..], false),
+            (".*", &[exec], &[], false),
+            (".*", &["^/foo"], &["^$"], true),
+            (".*", &[], &["^$"], true),
+            (".*", &[], &["GET"], false),
+            ("^/version$", &[], &[], false),
+        ] {
+            let filter = Filter {
+                accept_paths: regexes(&[accept]),
+                reject_paths: regexes(reject),
+                reject_methods: regexes(methods),
+            };
+            assert_eq!(lets_exec_through(&filter), relaxed, "{filter:?}");
+        }
     }
 }

@@ -22,8 +22,9 @@ const REJECT_METHODS: &str = "^$";
 const API_PREFIX: &str = "/";
 /// `--www-prefix`.
 const WWW_PREFIX: &str = "/static/";
-/// The first segments of attache's own routes, which come before the API and files.
-const OWN_ROUTES: [&str; 3] = ["kv", "discover", "-"];
+/// The first segments of attache's own routes, which come before the API and files: every other
+/// path belongs to the API server, as with `kubectl proxy`.
+pub const OWN_ROUTES: [&str; 3] = ["kv", "discover", "-"];
 
 /// The keys of `proxy`.
 const KEYS: &[&str] = &[

@@ -1,17 +1,19 @@
 //! One connection: hyper's HTTP/1 with our limits, ended gracefully, and the tunnel it may become.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::HeaderValue;
-use http::header::CONNECTION;
+use futures_util::FutureExt as _;
+use http::{Request, StatusCode};
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::sleep;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
+use tokio::time::{sleep, timeout};
 
-use super::{GRACE, Handler, Limits, MAX_BUFFER, Stream, Tunnel};
+use super::{AfterUpgrade, GRACE, Handler, LINGER, Limits, MAX_BUFFER, MAX_DROPPED, Stream};
 use crate::shutdown::Shutdown;
 
 /// Serves `stream` until its client leaves, errs or idles, or attache stops.
@@ -22,50 +24,77 @@ pub(super) async fn run<H: Handler>(
     mut stop: Shutdown,
 ) {
     let (handler, stopping) = (&*handler, &stop.clone());
-    let (peer, tunnel) = (&stream.peer(), &Mutex::new(None));
-    let service = service_fn(move |request| async move {
+    let (peer, after) = (&stream.peer(), &Mutex::new(None));
+    let has_body = &AtomicBool::new(false);
+    let service = service_fn(move |request: Request<Incoming>| async move {
+        has_body.store(!request.body().is_end_stream(), Ordering::Relaxed);
         let mut response = handler.handle(request, peer).await;
-        if let Some(work) = response.extensions_mut().remove::<Tunnel>() {
-            *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
+        if let Some(work) = response.extensions_mut().remove::<AfterUpgrade>() {
+            *after.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
         }
-        if stopping.is_requested() {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(CONNECTION, close);
+        // A 101 says `Connection: Upgrade`; the tunnel sees to its own end.
+        if stopping.is_requested() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            super::close(response.headers_mut());
         }
         Ok::<_, Infallible>(response)
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_read_timeout)
-            // A client may close its sending half and wait for the answer.
-            .half_close(true)
-            .max_buf_size(MAX_BUFFER)
-            // Not `pipeline_flush`: while input is unread it withholds answers, and where that
-            // input is never read (a malformed head, a second request during the drain) loses them.
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades()
-    );
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read_timeout)
+        // A client may close its sending half and wait for the answer.
+        .half_close(true)
+        .max_buf_size(MAX_BUFFER)
+        // Not `pipeline_flush`: while input is unread it withholds answers, and where that
+        // input is never read (a malformed head, a second request during the drain) loses them.
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let graceful = async {
         stop.requested().await;
         // hyper ends an idle connection at once, and what its client just sent is reset.
         sleep(GRACE).await;
     };
-    let ended = tokio::select! {
+    let (ended, idle) = tokio::select! {
         // First whatever has arrived, so that a head that was read is answered.
         biased;
-        ended = connection.as_mut() => ended,
+        ended = &mut connection => (ended, false),
         () = graceful => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            match (&mut connection).now_or_never() {
+                Some(ended) => (ended, true),
+                None => ((&mut connection).await, false),
+            }
         }
     };
+    let idle = idle || matches!(&ended, Err(error) if error.is_timeout());
+    // What is no HTTP may go on, too.
+    let sends =
+        has_body.load(Ordering::Relaxed) || matches!(&ended, Err(error) if error.is_parse());
     if let Err(error) = ended {
         // Clients that leave, idle or send what is not HTTP: theirs to know, no incident of ours.
         tracing::debug!(%error, "a connection ended early");
     }
-    let tunnel = tunnel.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(tunnel) = tunnel {
-        tunnel.run().await;
+    // Without an upgrade the stream is still there; what its last request held goes now.
+    let stream = connection.into_parts().map(|parts| parts.io.into_inner());
+    let after = after.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (stream, after) {
+        (Some(stream), _) if sends && !idle => Box::pin(linger(stream)).await,
+        (None, Some(work)) => work.run().await,
+        _ => {}
     }
+}
+
+/// Reads and drops what the client still sends, until it closes or [`LINGER`] is over. Past
+/// [`MAX_DROPPED`] nothing is read any more, and a client that reads while it sends has the rest
+/// of the time for the answer.
+async fn linger(mut stream: Stream) {
+    let dropping = async {
+        // It fails if that was done already, or if there is nobody to tell.
+        let _ = stream.shutdown().await;
+        let dropped = copy(&mut (&mut stream).take(MAX_DROPPED), &mut sink()).await;
+        if dropped.is_ok_and(|dropped| dropped == MAX_DROPPED) {
+            std::future::pending::<()>().await;
+        }
+    };
+    // Over or not, the connection is closed.
+    let _ = timeout(LINGER, dropping).await;
 }

@@ -22,6 +22,8 @@ pub(super) struct Outgoing {
     pub(super) method: Method,
     pub(super) target: PathAndQuery,
     pub(super) headers: HeaderMap,
+    /// Whether a pod, a service or a node answers, so that a 401 says nothing of our credentials.
+    pub(super) of_app: bool,
 }
 
 /// Why there is no answer.
@@ -95,7 +97,7 @@ impl Proxy {
             let sent = client
                 .send(outgoing.clone().with(RequestBody::empty()))
                 .await;
-            if !renewed && self.renews(&client, outgoing.identity, &sent).await {
+            if !renewed && self.renews(&client, outgoing.is_ours(), &sent).await {
                 renewed = true;
                 continue;
             }
@@ -117,12 +119,12 @@ impl Proxy {
         body: RequestBody,
         expectation: &Expectation,
     ) -> Result<Response<Incoming>, Failure> {
-        let identity = outgoing.identity;
-        let client = self.upstream.proxy_client(identity).await?;
+        let is_ours = outgoing.is_ours();
+        let client = self.upstream.proxy_client(outgoing.identity).await?;
         let mut request = outgoing.with(body);
         expectation.listen(&mut request);
         let sent = client.send(request).await;
-        self.renews(&client, identity, &sent).await;
+        self.renews(&client, is_ours, &sent).await;
         Ok(sent?)
     }
 
@@ -130,11 +132,11 @@ impl Proxy {
     async fn renews(
         &self,
         client: &ProxyClient,
-        identity: Identity,
+        is_ours: bool,
         sent: &Result<Response<Incoming>, SendError>,
     ) -> bool {
         let stale = match sent {
-            Ok(answer) => answer.status() == StatusCode::UNAUTHORIZED && identity == Identity::Own,
+            Ok(answer) => is_ours && answer.status() == StatusCode::UNAUTHORIZED,
             Err(SendError::Credentials(_)) => true,
             Err(error) => error.is_tls(),
         };
@@ -146,6 +148,11 @@ impl Proxy {
 // === impl Outgoing ===
 
 impl Outgoing {
+    /// Whether a 401 is about our credentials.
+    fn is_ours(&self) -> bool {
+        self.identity == Identity::Own && !self.of_app
+    }
+
     fn is_repeatable(&self) -> bool {
         self.method.is_safe() && !self.headers.contains_key(UPGRADE)
     }

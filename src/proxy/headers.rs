@@ -88,7 +88,7 @@ fn is_expected_to_have_body(method: &Method) -> bool {
 pub(super) fn to_client(headers: &mut HeaderMap, closes: bool) {
     remove_hop_by_hop(headers);
     if closes {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        crate::http::close(headers);
     }
 }
 

@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use http_body_util::{Either, Full};
 use serde_json::json;
 
+use super::policy;
 use crate::http::Body;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -24,6 +25,12 @@ pub(super) fn not_found() -> Response<Body> {
 /// 400: nothing the API server could understand.
 pub(super) fn malformed(reason: &str) -> Response<Body> {
     refused(StatusCode::BAD_REQUEST, reason)
+}
+
+/// 414: longer than the filter reads.
+pub(super) fn too_long() -> Response<Body> {
+    let reason = format!("send a path of at most {} bytes", policy::MAX_PATH);
+    refused(StatusCode::URI_TOO_LONG, &reason)
 }
 
 /// 403 as the filter says it, or another refusal for a reason.
@@ -86,7 +93,8 @@ fn status(code: StatusCode, reason: &str, message: &str) -> Response<Body> {
     answer
 }
 
-fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+/// Plain text that no browser takes for anything else.
+pub(crate) fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     let mut answer = respond(code, body);
     answer.headers_mut().insert(CONTENT_TYPE, TEXT);
     let nosniff = HeaderValue::from_static("nosniff");

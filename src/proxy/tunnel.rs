@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional_with_sizes;
 
 use super::headers;
-use crate::http::{Body, Tunnel};
+use crate::http::{AfterUpgrade, Body};
 use crate::shutdown::Shutdown;
 
 /// The most bytes on their way in one direction.
@@ -43,6 +43,6 @@ pub(super) fn open(
     let (mut parts, _) = answer.into_parts();
     headers::of_upgrade(&mut parts.headers);
     let mut answer = Response::from_parts(parts, Either::Left(Full::default()));
-    answer.extensions_mut().insert(Tunnel::new(work));
+    answer.extensions_mut().insert(AfterUpgrade::new(work));
     answer
 }

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::{Request, Response, StatusCode};
+use http_body_util::Either;
+use hyper::body::{Body as _, Incoming};
 
 use super::www::Www;
-use super::{Route, Router};
+use super::{Refusal, Route, Router};
 use crate::config;
-use crate::http::{Body, Peer};
+use crate::http::{self as server, Body, Peer};
 use crate::proxy::{Proxy, policy, reply};
 
 /// Who answers what is not attache's own.
@@ -48,6 +49,8 @@ impl Outside {
 // === impl Router ===
 
 impl Router {
+    /// Answers what is `outside`, and ends the connection where that leaves the request's body
+    /// unread (RFC 9112, sections 6.3 and 9.3).
     pub(super) async fn answer_outside(
         &self,
         outside: &Outside,
@@ -55,25 +58,41 @@ impl Router {
         peer: &Peer,
     ) -> Response<Body> {
         let started = Instant::now();
-        let hosts = self.hosts.as_ref().filter(|_| outside.filters_hosts);
-        if let Some(hosts) = hosts
-            && let Err(refusal) = hosts
-                .admit(request.uri(), request.version(), request.headers())
-                .and_then(|()| hosts.admit_origin(request.headers()))
-        {
-            self.meter.refused(refusal.status);
-            return reply::refused(refusal.status, &refusal.detail);
-        }
-        let (route, answer) = match outside.files(request.uri().path()) {
-            Some(www) => {
-                let (request, body) = request.into_parts();
-                let mut answer = www.answer(&request).await;
-                super::close_unless_read(&body, &mut answer);
-                (Route::Www, answer)
+        let has_body = !request.body().is_end_stream();
+        let (route, mut answer) = match self.admit_outside(outside, &request) {
+            Err(refusal) => {
+                self.meter.refused(refusal.status);
+                (None, reply::refused(refusal.status, &refusal.detail))
             }
-            None => (Route::Proxy, outside.proxy.answer(request, peer).await),
+            Ok(()) => match outside.files(request.uri().path()) {
+                Some(www) => (Some(Route::Www), www.answer(&request.into_parts().0).await),
+                None => (
+                    Some(Route::Proxy),
+                    outside.proxy.answer(request, peer).await,
+                ),
+            },
         };
-        self.meter.answered(route, answer.status(), started);
+        if has_body && (route != Some(Route::Proxy) || is_own(&answer)) {
+            server::close(answer.headers_mut());
+        }
+        if let Some(route) = route {
+            self.meter.answered(route, answer.status(), started);
+        }
         answer
     }
+
+    /// The Host filter, if it holds here.
+    fn admit_outside(&self, outside: &Outside, request: &Request<Incoming>) -> Result<(), Refusal> {
+        let Some(hosts) = self.hosts.as_ref().filter(|_| outside.filters_hosts) else {
+            return Ok(());
+        };
+        hosts.admit(request.uri(), request.version(), request.headers())?;
+        hosts.admit_origin(request.headers())
+    }
+}
+
+/// Whether an answer of the proxy's is its own: those are held whole, and given without the
+/// request's body or after its end. A tunnel is no such answer.
+fn is_own(answer: &Response<Body>) -> bool {
+    matches!(answer.body(), Either::Left(_)) && answer.status() != StatusCode::SWITCHING_PROTOCOLS
 }

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use bytes::Bytes;
 use http::header::{
     ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, LAST_MODIFIED, LOCATION, RANGE, X_CONTENT_TYPE_OPTIONS,
+    IF_UNMODIFIED_SINCE, LAST_MODIFIED, LOCATION, RANGE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -17,6 +17,7 @@ use tracing::debug;
 
 use crate::config;
 use crate::http::Body;
+use crate::proxy::reply;
 
 mod beneath;
 
@@ -221,15 +222,7 @@ fn status(error: &io::Error) -> StatusCode {
 }
 
 fn refusal(status: StatusCode) -> Response<Body> {
-    let text = format!("{status}\n");
-    let mut answer = Response::new(Either::Left(Full::from(text)));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    headers.insert(CONTENT_TYPE, plain);
-    let nosniff = HeaderValue::from_static("nosniff");
-    headers.insert(X_CONTENT_TYPE_OPTIONS, nosniff);
-    answer
+    reply::text(status, format!("{status}\n"))
 }
 
 #[cfg(test)]

@@ -101,6 +101,25 @@ async fn a_refused_request_with_a_body_makes_the_next_one_work() {
 }
 
 #[tokio::test]
+async fn an_apps_refusal_is_not_about_our_credentials() {
+    let server = Server::start().await;
+    let proxied = Proxied::start(&server, &[]).await;
+    let mut client = proxied.connect().await;
+    server.kubeconfig("", "next-token");
+    client
+        .get("/api/v1/namespaces/d/services/app/proxy/login", "")
+        .await;
+    let mut api = server.accept().await;
+    api.head().await;
+    api.send(UNAUTHORIZED).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 401 "));
+    client.expect("no").await;
+    // Nothing was read again, and the connection serves on.
+    client.get("/b", "").await;
+    assert!(api.head().await.contains("Bearer our-token\r\n"));
+}
+
+#[tokio::test]
 async fn a_callers_own_refusal_is_the_callers() {
     let server = Server::start().await;
     let proxied = Proxied::start(&server, &[]).await;

@@ -14,7 +14,8 @@ use tokio::sync::Notify;
 
 use super::support::*;
 
-/// Answers `/`, panics on `/panic`, and waits on `/wait` until it is released.
+/// Answers `/`, panics on `/panic`, and waits on `/wait` until it is released; so it does on
+/// `/switch`, and then switches protocols.
 #[derive(Default)]
 struct Scripted {
     handled: AtomicUsize,
@@ -30,6 +31,15 @@ impl Handler for Scripted {
             "/wait" => {
                 self.reached.notify_one();
                 self.released.notified().await;
+            }
+            "/switch" => {
+                self.reached.notify_one();
+                self.released.notified().await;
+                let switching = Response::builder()
+                    .status(101)
+                    .header("connection", "Upgrade")
+                    .header("upgrade", "echo");
+                return switching.body(Either::Left(Full::default())).unwrap();
             }
             _ => {}
         }
@@ -115,6 +125,40 @@ async fn a_request_in_hand_is_answered_after_the_stop() {
         (200, Some("close"))
     );
     served.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_protocol_is_switched_after_the_stop_as_before() {
+    let handler = Arc::<Scripted>::default();
+    let served = serve_with(Arc::clone(&handler), Limits::new(8), Meters::default()).await;
+    let mut client = Client::connect(served.port).await;
+    let upgrade =
+        b"GET /switch HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    client.send(upgrade).await;
+    handler.reached.notified().await;
+    served.trigger.stop();
+    handler.released.notify_one();
+    let reply = client.reply(false).await.unwrap();
+    assert_eq!(
+        (reply.status, reply.header("connection")),
+        (101, Some("Upgrade"))
+    );
+    served.task.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_to_what_is_no_request_arrives_though_more_comes() {
+    let served = serve_with(
+        Arc::<Scripted>::default(),
+        Limits::new(8),
+        Meters::default(),
+    )
+    .await;
+    let mut client = Client::connect(served.port).await;
+    let head = format!("GET /{} HTTP/1.1\r\n", "a".repeat(3 * 1024 * 1024));
+    client.stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(client.reply(false).await.unwrap().status, 431);
+    client.closed().await;
 }
 
 #[tokio::test]

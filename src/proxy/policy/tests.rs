@@ -253,27 +253,65 @@ fn a_path_with_literal_dots_or_double_slashes_is_redirected() {
 }
 
 #[test]
-fn connect_is_not_redirected_but_filtered() {
-    let connect = |policy: &Policy, target| decide_as(policy, &Method::CONNECT, target);
-    let policy = default_policy();
-    assert_eq!(connect(&policy, "/api/v1/"), forwarded("/api/v1/"));
-    for target in [
-        "/api//v1",
-        "//api/v1/namespaces/default/pods/p/exec",
-        "//api/v1/pods//attach//x",
-        "/x/../api/v1/pods",
-    ] {
-        assert_eq!(connect(&policy, target), Verdict::Forbidden, "{target}");
+fn connect_is_malformed_whatever_it_names() {
+    // It would be checked as a path and sent as an authority.
+    for policy in [default_policy(), Policy::new(None, "/", "", false)] {
+        for target in ["/api/v1/pods", "//api", "/", "", "example.com:443"] {
+            let verdict = decide_as(&policy, &Method::CONNECT, target);
+            assert!(matches!(verdict, Verdict::Malformed(_)), "{target}");
+        }
     }
+}
+
+#[test]
+fn a_path_is_as_long_as_what_is_read_of_it() {
+    let policy = default_policy();
+    let path = |length: usize| format!("/{}", "a".repeat(length - 1));
+    assert_eq!(decide(&policy, &path(MAX_PATH)), forwarded(&path(MAX_PATH)));
+    let with_query = format!("{}?{}", path(MAX_PATH), path(MAX_PATH));
+    assert_eq!(decide(&policy, &with_query), forwarded(&with_query));
+    assert_eq!(decide(&policy, &path(MAX_PATH + 1)), Verdict::TooLong);
+    // It is read twice: with and without the slash at its end.
+    let slash = |length: usize| format!("{}/", path(length));
+    assert_eq!(
+        decide(&policy, &slash(MAX_PATH / 2 - 1)),
+        forwarded(&slash(MAX_PATH / 2 - 1))
+    );
+    assert_eq!(decide(&policy, &slash(MAX_PATH / 2)), Verdict::TooLong);
     let unfiltered = Policy::new(None, "/", "", false);
-    assert_eq!(connect(&unfiltered, "/x/../y"), forwarded("/x/../y"));
-    assert_eq!(connect(&unfiltered, "//x//y"), forwarded("//x//y"));
+    assert_eq!(
+        decide(&unfiltered, &slash(MAX_PATH - 1)),
+        forwarded(&slash(MAX_PATH - 1))
+    );
+}
+
+#[test]
+fn what_a_pod_a_service_or_a_node_answers_is_known() {
+    for path in [
+        "/api/v1/namespaces/d/pods/p/proxy",
+        "/api/v1/namespaces/d/pods/p/proxy/",
+        "/api/v1/namespaces/d/services/https:s:web/proxy/a/b",
+        "/api/v1/nodes/n/proxy/metrics",
+        "/api/v1/namespaces/d/%70ods/p/prox%79",
+    ] {
+        assert!(is_subresource_proxy(path), "{path}");
+        assert!(is_long_running(path, None), "{path}");
+    }
+    for path in [
+        "/api/v1/namespaces/d/pods/proxy",
+        "/api/v1/namespaces/d/pods/p/exec/proxy",
+        "/api/v1/namespaces/d/configmaps/c/proxy",
+        "/api/v1/namespaces/proxy",
+        "/apis/example.com/v1/namespaces/d/pods/p/proxy",
+        "/proxy",
+    ] {
+        assert!(!is_subresource_proxy(path), "{path}");
+    }
 }
 
 #[test]
 fn what_is_no_path_is_malformed() {
     let policy = default_policy();
-    let long = format!("/{}", "a".repeat(usize::from(u16::MAX)));
     for target in [
         "",
         "*",
@@ -293,7 +331,6 @@ fn what_is_no_path_is_malformed() {
         "/a\nb",
         "/a\x7fb",
         "/a?b\x00",
-        &long,
     ] {
         let verdict = decide(&policy, target);
         assert!(

@@ -499,7 +499,10 @@ async fn other_methods_are_refused() {
         assert_eq!(answer.status(), 405, "{method}");
         assert_eq!(header(&answer, ALLOW), "GET, HEAD");
         assert_eq!(header(&answer, CONTENT_TYPE), "text/plain; charset=utf-8");
-        assert_eq!(header(&answer, X_CONTENT_TYPE_OPTIONS), "nosniff");
+        assert_eq!(
+            header(&answer, http::header::X_CONTENT_TYPE_OPTIONS),
+            "nosniff"
+        );
     }
 }
 

@@ -294,6 +294,13 @@ pub const DIFFERENCES: &[Difference] = &[
         why: "`OPTIONS *` and `CONNECT`",
     },
     Difference {
+        cases: &["connect to a path"],
+        of: Of::Any,
+        kubectl: &[Has("status 404"), Has("\"paths\"")],
+        attache: &[Has("status 400"), Has("attache opens no tunnels")],
+        why: "`OPTIONS *` and `CONNECT`",
+    },
+    Difference {
         cases: &[
             "an absolute target of https",
             "an absolute target of another scheme",

@@ -7,12 +7,15 @@ type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The extension of a 101 response: work that its connection's task does once HTTP has ended on
 /// it, so that a tunnel counts as the connection it is, and ends with it.
+///
+/// Extensions must be `Clone` and `Sync`, which a future is not: so it is shared, behind a lock,
+/// and taken once.
 #[derive(Clone)]
-pub struct Tunnel(Arc<Mutex<Option<Work>>>);
+pub struct AfterUpgrade(Arc<Mutex<Option<Work>>>);
 
-// === impl Tunnel ===
+// === impl AfterUpgrade ===
 
-impl Tunnel {
+impl AfterUpgrade {
     /// Does `work`, which may await [`hyper::upgrade::on`] its request.
     pub fn new(work: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(Some(Box::pin(work)))))

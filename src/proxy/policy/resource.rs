@@ -1,4 +1,5 @@
-//! Which requests have no end of their own.
+//! What a path asks for, read as the API server's `RequestInfo` is made (k8s.io/apiserver
+//! `pkg/endpoints/request`).
 
 use super::path::{decode, is_percent_encoded};
 
@@ -6,8 +7,7 @@ use super::path::{decode, is_percent_encoded};
 /// becomes a stream (exec, attach, port-forward, and the API server's own proxies). `path` is
 /// without the server path, as it was sent; so is `query`.
 ///
-/// The path is read as the API server's `RequestInfo` is made (k8s.io/apiserver
-/// `pkg/endpoints/request`), so a `watch` parameter counts only for a collection.
+/// A `watch` parameter counts only for a collection.
 #[must_use]
 pub fn is_long_running(path: &str, query: Option<&str>) -> bool {
     let path = decode(path);
@@ -15,20 +15,42 @@ pub fn is_long_running(path: &str, query: Option<&str>) -> bool {
     let (["api", _, rest @ ..] | ["apis", _, _, rest @ ..]) = parts.as_slice() else {
         return false;
     };
-    let resource = match rest {
-        ["watch" | "proxy", _, ..] => return true,
-        // These two belong to the namespace itself.
-        ["namespaces", _, "status" | "finalize", ..] => rest,
-        ["namespaces", _, resource @ ..] if !resource.is_empty() => resource,
-        rest => rest,
-    };
-    match resource {
+    if let ["watch" | "proxy", _, ..] = rest {
+        return true;
+    }
+    match resource(rest) {
         [_collection] => is_set(query, "watch"),
         [_, _, "log", ..] => is_set(query, "follow"),
         [_, _, subresource, ..] => {
             matches!(*subresource, "attach" | "exec" | "portforward" | "proxy")
         }
         _ => false,
+    }
+}
+
+/// Whether the answer is not the API server's own, but that of a pod, service or node to which it
+/// passes the request on: a 401 says nothing of our credentials then. `path` is without the server
+/// path, as it was sent.
+#[must_use]
+pub fn is_subresource_proxy(path: &str) -> bool {
+    let path = decode(path);
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let ["api", _, rest @ ..] = parts.as_slice() else {
+        return false;
+    };
+    matches!(
+        resource(rest),
+        ["pods" | "services" | "nodes", _, "proxy", ..]
+    )
+}
+
+/// Resource, name and subresource: what follows the version, without the namespace.
+fn resource<'p, 's>(parts: &'p [&'s str]) -> &'p [&'s str] {
+    match parts {
+        // These two belong to the namespace itself.
+        ["namespaces", _, "status" | "finalize", ..] => parts,
+        ["namespaces", _, resource @ ..] if !resource.is_empty() => resource,
+        parts => parts,
     }
 }
 
