@@ -23,7 +23,7 @@ pub use body::RequestBody;
 pub use credentials::{CredentialsError, pod_namespace};
 pub use heard::Heard;
 pub use lease::{Lease, WATCHES_PER_CONNECTION, WatchClient};
-pub use proxy::{BodyError, Identity, ProxyClient, SendError, identity};
+pub use proxy::{BodyError, Identity, ProxyClient, SendError};
 pub use words::causes;
 
 use lease::Connection;

@@ -100,7 +100,11 @@ impl Proxy {
                 continue;
             }
             match sent {
-                Err(SendError::Broken(_)) if !resent && outgoing.is_repeatable() => resent = true,
+                Err(SendError::Broken { reused: true, .. })
+                    if !resent && outgoing.is_repeatable() =>
+                {
+                    resent = true;
+                }
                 sent => return Ok(sent?),
             }
         }
@@ -163,7 +167,7 @@ impl Failure {
         match self {
             Self::Client(_) | Self::Send(SendError::Credentials(_)) => "credentials",
             Self::Send(SendError::Connect(_)) => "connect",
-            Self::Send(SendError::Broken(_)) => "broken",
+            Self::Send(SendError::Broken { .. }) => "broken",
             Self::Send(SendError::Body(_)) => "body",
             Self::Timeout(_) => "timeout",
         }

@@ -82,10 +82,9 @@ impl Service<Uri> for Listening {
         let connecting = self.connector.call(uri);
         let heard = self.heard.clone();
         Box::pin(async move {
-            Ok(Noted {
-                io: connecting.await?,
-                heard,
-            })
+            let io = connecting.await?;
+            let opened = Opened(Instant::now());
+            Ok(Noted { io, heard, opened })
         })
     }
 }
@@ -93,11 +92,16 @@ impl Service<Uri> for Listening {
 pub(super) struct Noted {
     io: Box<dyn Io>,
     heard: Heard,
+    opened: Opened,
 }
+
+/// When a connection was opened: what the HTTP stack tells of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opened(pub(super) Instant);
 
 impl Connection for Noted {
     fn connected(&self) -> Connected {
-        self.io.connected()
+        self.io.connected().extra(self.opened)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The clients of proxied requests: HTTP/1.1, so that every request can become a tunnel.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
@@ -17,7 +17,7 @@ use tower::{BoxError, ServiceBuilder, ServiceExt as _};
 use super::UpstreamError;
 use super::body::RequestBody;
 use super::connection::{self, HttpVersions};
-use super::heard::Heard;
+use super::heard::{Heard, Opened};
 use super::words::causes;
 
 /// The most bytes of an exchange that one connection buffers, and of an answer's head.
@@ -59,8 +59,15 @@ pub enum SendError {
     #[error("{0}")]
     Body(String),
     /// The connection ended before an answer began.
-    #[error("{}", causes(.0))]
-    Broken(#[source] legacy::Error),
+    #[error("{}", causes(.error))]
+    Broken {
+        /// How.
+        #[source]
+        error: legacy::Error,
+        /// It had served other requests and was idle, so that it may have been gone before this
+        /// one was sent.
+        reused: bool,
+    },
     /// A token could not be had.
     #[error("no credentials: {0}")]
     Credentials(String),
@@ -73,7 +80,9 @@ impl SendError {
     #[must_use]
     pub fn is_tls(&self) -> bool {
         match self {
-            Self::Connect(error) | Self::Broken(error) => find::<rustls::Error>(error).is_some(),
+            Self::Connect(error) | Self::Broken { error, .. } => {
+                find::<rustls::Error>(error).is_some()
+            }
             Self::Body(_) | Self::Credentials(_) => false,
         }
     }
@@ -128,28 +137,43 @@ impl ProxyClient {
         mut request: Request<RequestBody>,
     ) -> Result<Response<Incoming>, SendError> {
         // As with kubectl, who asks to be someone is not made someone else.
-        if !request.headers().contains_key(IMPERSONATE_USER) {
-            request.headers_mut().extend(self.impersonation.clone());
+        let headers = request.headers_mut();
+        if !self.impersonation.is_empty() && !headers.contains_key(IMPERSONATE_USER) {
+            remove_impersonation(headers);
+            headers.extend(self.impersonation.clone());
         }
+        let began = Instant::now();
         let sent = self.service.clone().oneshot(request).await;
         sent.map_err(|error| match error.downcast::<legacy::Error>() {
             Ok(error) if error.is_connect() => SendError::Connect(*error),
             Ok(error) => match find::<BodyError>(&*error) {
                 Some(fault) => SendError::Body(fault.to_string()),
-                None => SendError::Broken(*error),
+                None => SendError::Broken {
+                    reused: opened(&error).is_some_and(|opened| opened < began),
+                    error: *error,
+                },
             },
             Err(error) => SendError::Credentials(causes(&*error)),
         })
     }
 }
 
-/// Which identity a request with these headers has.
-#[must_use]
-pub fn identity(headers: &HeaderMap) -> Identity {
-    if headers.contains_key(AUTHORIZATION) {
-        Identity::Caller
-    } else {
-        Identity::Own
+/// When the connection was opened on which `error` occurred.
+fn opened(error: &legacy::Error) -> Option<Instant> {
+    let mut extras = http::Extensions::new();
+    error.connect_info()?.get_extras(&mut extras);
+    extras.get::<Opened>().map(|opened| opened.0)
+}
+
+/// Groups and the like without a user are nobody's: with ours they would be ours.
+fn remove_impersonation(headers: &mut HeaderMap) {
+    let asked: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("impersonate-"))
+        .cloned()
+        .collect();
+    for name in asked {
+        headers.remove(name);
     }
 }
 

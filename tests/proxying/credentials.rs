@@ -11,7 +11,12 @@ async fn ours_are_added_only_where_the_caller_brings_none() {
     let flags = ["--as=bob", "--as-group=a", "--as-group=b"];
     let proxied = Proxied::start(&server, &flags).await;
     let mut client = proxied.connect().await;
-    client.get("/mine", "").await;
+    client
+        .get(
+            "/mine",
+            "Impersonate-Group: theirs\r\nImpersonate-Uid: 0\r\n",
+        )
+        .await;
     let mut api = server.accept().await;
     let head = api.head().await;
     for line in [
@@ -23,6 +28,10 @@ async fn ours_are_added_only_where_the_caller_brings_none() {
     ] {
         assert!(head.contains(line), "no {line:?} in {head}");
     }
+    assert!(
+        !head.contains("theirs") && !head.contains("impersonate-uid"),
+        "{head}"
+    );
     api.send(OK).await;
     client.head().await;
     // A page's WebSocket can set no Authorization, and brings its token so.

@@ -56,6 +56,18 @@ async fn a_connection_that_died_idle_is_replaced_for_a_safe_request() {
 }
 
 #[tokio::test]
+async fn a_new_connection_that_breaks_is_told() {
+    let server = Server::start().await;
+    let proxied = Proxied::start(&server, &[]).await;
+    let mut client = proxied.connect().await;
+    client.get("/a", "").await;
+    let mut api = server.accept().await;
+    api.head().await;
+    drop(api);
+    assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+}
+
+#[tokio::test]
 async fn no_server_is_a_status_that_says_why() {
     let server = Server::start().await;
     let proxied = Proxied::start(&server, &[]).await;
