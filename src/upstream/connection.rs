@@ -134,14 +134,16 @@ fn tcp(keepalive: Option<Duration>, versions: HttpVersions) -> HttpConnector {
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
     // For connections over HTTP/1.1, which cannot be pinged.
-    tcp.set_keepalive(Some(keepalive.unwrap_or(PING)).filter(|period| !period.is_zero()));
+    let keepalive = Some(keepalive.unwrap_or(PING)).filter(|period| !period.is_zero());
+    tcp.set_keepalive(keepalive);
     match versions {
         HttpVersions::All => tcp.set_tcp_user_timeout(Some(2 * PING)),
         // That timeout would also end an upload or a tunnel whose reader pauses: it counts a
         // closed window as no answer (tcp(7)).
         HttpVersions::Http1 => {
-            tcp.set_keepalive_interval(Some(PROBE));
-            tcp.set_keepalive_retries(Some(PROBES));
+            // Each of them would turn probing on.
+            tcp.set_keepalive_interval(keepalive.map(|_| PROBE));
+            tcp.set_keepalive_retries(keepalive.map(|_| PROBES));
         }
     }
     tcp

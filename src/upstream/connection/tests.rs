@@ -1,4 +1,6 @@
-use rustix::net::sockopt::{tcp_keepcnt, tcp_keepidle, tcp_keepintvl, tcp_user_timeout};
+use rustix::net::sockopt::{
+    socket_keepalive, tcp_keepcnt, tcp_keepidle, tcp_keepintvl, tcp_user_timeout,
+};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tower_service::Service as _;
@@ -12,13 +14,13 @@ async fn only_the_watches_connections_end_for_want_of_an_acknowledgement() {
     let server: Uri = format!("http://{}", listener.local_addr().unwrap())
         .parse()
         .unwrap();
-    let connect = async |versions| {
-        let connected = tcp(None, versions).call(server.clone()).await;
+    let connect = async |keepalive, versions| {
+        let connected = tcp(keepalive, versions).call(server.clone()).await;
         connected.unwrap().into_inner()
     };
-    let watched = connect(HttpVersions::All).await;
+    let watched = connect(None, HttpVersions::All).await;
     assert_eq!(tcp_user_timeout(&watched), Ok(30_000));
-    let proxied = connect(HttpVersions::Http1).await;
+    let proxied = connect(None, HttpVersions::Http1).await;
     assert_eq!(
         tcp_user_timeout(&proxied),
         Ok(0),
@@ -27,6 +29,9 @@ async fn only_the_watches_connections_end_for_want_of_an_acknowledgement() {
     assert_eq!(tcp_keepidle(&proxied), Ok(PING));
     assert_eq!(tcp_keepintvl(&proxied), Ok(PROBE));
     assert_eq!(tcp_keepcnt(&proxied), Ok(PROBES));
+    assert_eq!(socket_keepalive(&proxied), Ok(true));
+    let unprobed = connect(Some(Duration::ZERO), HttpVersions::Http1).await;
+    assert_eq!(socket_keepalive(&unprobed), Ok(false));
 }
 
 #[tokio::test(start_paused = true)]
