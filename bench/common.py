@@ -95,13 +95,13 @@ def get(port, path, host="127.0.0.1"):
         connection.close()
 
 
-@contextlib.contextmanager
 def share_cores():
     """From now on everything has all cores, as the processes of a node have."""
     global SERVER_CORE, LOAD_CORE
     SERVER_CORE = LOAD_CORE = ",".join(map(str, CORES))
 
 
+@contextlib.contextmanager
 def process(*command, core=None, **options):
     """A process that ends with the block; SIGTERM first."""
     pin = ["taskset", "-c", str(core)] if core is not None else []
