@@ -48,11 +48,8 @@ pub(super) async fn run<H: Handler>(
         // input is never read (a malformed head, a second request during the drain) loses them.
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
-    let graceful = async {
-        stop.requested().await;
-        // hyper ends an idle connection at once, and what its client just sent is reset.
-        sleep(GRACE).await;
-    };
+    // hyper ends an idle connection at once, and what its client just sent is reset.
+    let graceful = stop.requested().then(|()| sleep(GRACE));
     let (ended, idle) = tokio::select! {
         // First whatever has arrived, so that a head that was read is answered.
         biased;
@@ -65,10 +62,7 @@ pub(super) async fn run<H: Handler>(
             }
         }
     };
-    let idle = idle || matches!(&ended, Err(error) if error.is_timeout());
-    // What is no HTTP may go on, too.
-    let sends =
-        has_body.load(Ordering::Relaxed) || matches!(&ended, Err(error) if error.is_parse());
+    let sends = !idle && may_send(&ended, has_body.load(Ordering::Relaxed));
     if let Err(error) = ended {
         // Clients that leave, idle or send what is not HTTP: theirs to know, no incident of ours.
         tracing::debug!(%error, "a connection ended early");
@@ -77,9 +71,18 @@ pub(super) async fn run<H: Handler>(
     let stream = connection.into_parts().map(|parts| parts.io.into_inner());
     let after = after.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (stream, after) {
-        (Some(stream), _) if sends && !idle => Box::pin(linger(stream)).await,
+        (Some(stream), _) if sends => Box::pin(linger(stream)).await,
         (None, Some(work)) => work.run().await,
         _ => {}
+    }
+}
+
+/// Whether the client of a connection that ended so may still be sending: the body of its last
+/// request, or what is no HTTP.
+fn may_send(ended: &hyper::Result<()>, has_body: bool) -> bool {
+    match ended {
+        Ok(()) => has_body,
+        Err(error) => error.is_parse() || (has_body && !error.is_timeout()),
     }
 }
 

@@ -2,13 +2,23 @@
 //! gone is missed.
 
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
 
 use super::support::*;
 
-/// More than the sockets on the way hold, and less than what is read and dropped.
-const LARGE: usize = 3 * 1024 * 1024;
+/// Less than what is read and dropped.
+const LARGE: usize = 1024 * 1024;
 
 const REFUSED: &str = "/api/v1/namespaces/default/pods/web/exec";
+
+/// A client that holds little back: most of what it sends is on its way, or waits to be.
+async fn uploader(proxied: &Proxied) -> Socket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(256 * 1024).unwrap();
+    let mut client = proxied.connect().await;
+    client.stream = socket.connect(proxied.address).await.unwrap();
+    client
+}
 
 fn post(path: &str, host: &str, length: usize) -> String {
     format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n")
@@ -26,7 +36,7 @@ async fn a_client_that_sends_all_before_it_reads_gets_its_refusal() {
         ("/static/a", "localhost", "405 Method Not Allowed"),
         ("/a//b", "localhost", "301 Moved Permanently"),
     ] {
-        let mut client = proxied.connect().await;
+        let mut client = uploader(&proxied).await;
         client.send(&post(path, host, LARGE)).await;
         client.send(&"x".repeat(LARGE)).await;
         let head = client.head().await;
@@ -43,7 +53,7 @@ async fn a_client_that_sends_all_before_it_reads_gets_its_refusal() {
 async fn an_answer_of_the_server_that_comes_before_the_body_arrives() {
     let server = Server::start().await;
     let proxied = Proxied::start(&server, &[]).await;
-    let mut client = proxied.connect().await;
+    let mut client = uploader(&proxied).await;
     client.send(&post("/api", "localhost", LARGE)).await;
     let mut api = server.accept().await;
     api.head().await;

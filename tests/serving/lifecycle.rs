@@ -1,5 +1,6 @@
 //! Connections: how many, for how long, and how they end.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use http::{Request, Response};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
 use tokio::sync::Notify;
 
 use super::support::*;
@@ -155,7 +157,12 @@ async fn an_answer_to_what_is_no_request_arrives_though_more_comes() {
     )
     .await;
     let mut client = Client::connect(served.port).await;
-    let head = format!("GET /{} HTTP/1.1\r\n", "a".repeat(3 * 1024 * 1024));
+    // A client that holds little back: most of the head waits to be sent when the answer comes.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(256 * 1024).unwrap();
+    let address = (Ipv4Addr::LOCALHOST, served.port).into();
+    client.stream = socket.connect(address).await.unwrap();
+    let head = format!("GET /{} HTTP/1.1\r\n", "a".repeat(1024 * 1024));
     client.stream.write_all(head.as_bytes()).await.unwrap();
     assert_eq!(client.reply(false).await.unwrap().status, 431);
     client.closed().await;
