@@ -97,9 +97,13 @@ impl Proxy {
             let sent = client
                 .send(outgoing.clone().with(RequestBody::empty()))
                 .await;
+            let broken = matches!(sent, Err(SendError::Broken { .. }));
             if !renewed && self.renews(&client, outgoing.is_ours(), &sent).await {
                 renewed = true;
-                continue;
+                // What broke off may have been done.
+                if !broken || outgoing.is_repeatable() {
+                    continue;
+                }
             }
             match sent {
                 Err(SendError::Broken { reused: true, .. })
