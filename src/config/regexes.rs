@@ -19,7 +19,8 @@ pub(crate) fn rejecting(text: &str) -> Result<Regex, String> {
     compile(text, true)
 }
 
-/// Reads regexes joined by commas, each by `one`; an empty text is an empty list.
+/// Reads regexes joined by commas, each by `one`; an empty text is an empty list. Line breaks part
+/// them, too, as in any list of the environment: in a regex, one would match nothing that there is.
 ///
 /// # Errors
 /// What is wrong with the first that is wrong.
@@ -27,10 +28,8 @@ pub(crate) fn list(
     text: &str,
     one: fn(&str) -> Result<Regex, String>,
 ) -> Result<Vec<Regex>, String> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    text.split(',').map(one).collect()
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines.flat_map(|line| line.split(',')).map(one).collect()
 }
 
 fn compile(text: &str, dot_matches_new_line: bool) -> Result<Regex, String> {
@@ -57,6 +56,18 @@ fn compile(text: &str, dot_matches_new_line: bool) -> Result<Regex, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_part_regexes_as_commas_do() {
+        let read = |text| {
+            let regexes = list(text, rejecting).unwrap();
+            regexes.iter().map(Regex::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(read("^/a,^/b"), ["^/a", "^/b"]);
+        assert_eq!(read("^/a\n^/b,c\n"), ["^/a", "^/b", "c"]);
+        assert_eq!(read(""), [""; 0]);
+        assert!(list("^/a,\n^/b", rejecting).is_err());
+    }
 
     #[test]
     fn a_list_splits_on_commas_and_an_empty_text_is_an_empty_list() {
