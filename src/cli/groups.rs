@@ -50,7 +50,7 @@ pub struct Connection {
     /// are exempt, 0 is without end [default: 0]
     #[arg(long, value_name = "DURATION")]
     pub request_timeout: Option<String>,
-    /// The period of TCP keep-alive probes to the API server; 0 sends none
+    /// The period of TCP keep-alive probes to the API server; 0 sends none [default: 15s]
     #[arg(long, value_name = "DURATION")]
     pub keepalive: Option<String>,
 }
