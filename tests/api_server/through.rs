@@ -32,8 +32,9 @@ impl Through {
     }
 }
 
-/// `--reject-paths=`: the default filter refuses exec and attach.
-pub(crate) const ALL_PATHS: &str = "--reject-paths=";
+/// The default filter refuses exec and attach. This refuses no path; an empty list would refuse all
+/// in kubectl before 1.21.
+pub(crate) const ALL_PATHS: &str = "--reject-paths=^$";
 
 /// A proxy with the administrator's rights, and the Pod `app` on a node of its own.
 pub(crate) async fn with_a_pod(through: Through, flags: &[&str]) -> (Proxy, Kubelet, String) {
