@@ -108,7 +108,6 @@ impl Proxy {
         let mut outgoing = Outgoing {
             identity: headers::identity(&parts.headers),
             method: parts.method,
-            of_app: policy::is_subresource_proxy(target.path()),
             target,
             headers: parts.headers,
         };

@@ -53,15 +53,6 @@ enum Route {
 }
 
 impl Route {
-    const OURS: [Route; 6] = [
-        Route::Object,
-        Route::Key,
-        Route::Live,
-        Route::Ready,
-        Route::Metrics,
-        Route::Status,
-    ];
-
     const ALL: [Route; 9] = [
         Route::Object,
         Route::Key,
@@ -73,6 +64,10 @@ impl Route {
         Route::Proxy,
         Route::Www,
     ];
+
+    fn is_ours(self) -> bool {
+        !matches!(self, Route::Other | Route::Proxy | Route::Www)
+    }
 
     fn pattern(self) -> &'static str {
         match self {
@@ -129,8 +124,9 @@ impl Router {
         outside: Option<Outside>,
     ) -> Result<Self, matchit::InsertError> {
         let hosts = Some(HostFilter::new(accept_hosts));
-        let ours: &[Route] = if own_routes { &Route::OURS } else { &[] };
-        Self::with(api, hosts, ours, outside)
+        let served = Route::ALL.into_iter();
+        let served: Vec<Route> = served.filter(|r| own_routes && r.is_ours()).collect();
+        Self::with(api, hosts, &served, outside)
     }
 
     /// The admin listener's: live, ready and metrics, for any host.

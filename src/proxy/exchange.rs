@@ -10,7 +10,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::body::Progress;
 use super::expect::Expectation;
-use super::{Proxy, reply};
+use super::{Proxy, policy, reply};
 use crate::http::Body;
 use crate::metrics;
 use crate::upstream::{Identity, ProxyClient, RequestBody, SendError, UpstreamError};
@@ -22,8 +22,6 @@ pub(super) struct Outgoing {
     pub(super) method: Method,
     pub(super) target: PathAndQuery,
     pub(super) headers: HeaderMap,
-    /// Whether a pod, a service or a node answers, so that a 401 says nothing of our credentials.
-    pub(super) of_app: bool,
 }
 
 /// Why there is no answer.
@@ -98,7 +96,11 @@ impl Proxy {
                 .send(outgoing.clone().with(RequestBody::empty()))
                 .await;
             let broken = matches!(sent, Err(SendError::Broken { .. }));
-            if !renewed && self.renews(&client, outgoing.is_ours(), &sent).await {
+            if !renewed
+                && self
+                    .renews(&client, outgoing.identity, &outgoing.target, &sent)
+                    .await
+            {
                 renewed = true;
                 // What broke off may have been done.
                 if !broken || outgoing.is_repeatable() {
@@ -123,12 +125,12 @@ impl Proxy {
         body: RequestBody,
         expectation: &Expectation,
     ) -> Result<Response<Incoming>, Failure> {
-        let is_ours = outgoing.is_ours();
-        let client = self.upstream.proxy_client(outgoing.identity).await?;
+        let (identity, target) = (outgoing.identity, outgoing.target.clone());
+        let client = self.upstream.proxy_client(identity).await?;
         let mut request = outgoing.with(body);
         expectation.listen(&mut request);
         let sent = client.send(request).await;
-        self.renews(&client, is_ours, &sent).await;
+        self.renews(&client, identity, &target, &sent).await;
         Ok(sent?)
     }
 
@@ -136,11 +138,17 @@ impl Proxy {
     async fn renews(
         &self,
         client: &ProxyClient,
-        is_ours: bool,
+        identity: Identity,
+        target: &PathAndQuery,
         sent: &Result<Response<Incoming>, SendError>,
     ) -> bool {
         let stale = match sent {
-            Ok(answer) => is_ours && answer.status() == StatusCode::UNAUTHORIZED,
+            // That of a pod, a service or a node says nothing of our credentials.
+            Ok(answer) => {
+                answer.status() == StatusCode::UNAUTHORIZED
+                    && identity == Identity::Own
+                    && !policy::is_subresource_proxy(target.path())
+            }
             Err(SendError::Credentials(_)) => true,
             Err(error) => error.is_tls(),
         };
@@ -152,11 +160,6 @@ impl Proxy {
 // === impl Outgoing ===
 
 impl Outgoing {
-    /// Whether a 401 is about our credentials.
-    fn is_ours(&self) -> bool {
-        self.identity == Identity::Own && !self.of_app
-    }
-
     fn is_repeatable(&self) -> bool {
         self.method.is_safe() && !self.headers.contains_key(UPGRADE)
     }
