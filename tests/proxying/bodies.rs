@@ -33,16 +33,22 @@ async fn chunks_and_trailers_go_both_ways_as_they_come() {
     client.expect("0\r\nx-end: yes\r\n\r\n").await;
 }
 
-#[tokio::test]
-async fn a_body_is_asked_for_when_the_server_asks() {
-    let server = Server::start().await;
-    let proxied = Proxied::start(&server, &[]).await;
+/// Both ends of a request that waits for a 100 before it sends its four bytes.
+async fn expecting(server: &Server, proxied: &Proxied) -> (Socket, Socket) {
     let mut client = proxied.connect().await;
     let head =
         "PUT /big HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
     client.send(head).await;
     let mut api = server.accept().await;
     assert!(api.head().await.contains("expect: 100-continue\r\n"));
+    (client, api)
+}
+
+#[tokio::test]
+async fn a_body_is_asked_for_when_the_server_asks() {
+    let server = Server::start().await;
+    let proxied = Proxied::start(&server, &[]).await;
+    let (mut client, mut api) = expecting(&server, &proxied).await;
     api.send("HTTP/1.1 100 Continue\r\n\r\n").await;
     client.expect("HTTP/1.1 100 Continue\r\n\r\n").await;
     client.send("body").await;
@@ -60,12 +66,7 @@ async fn a_body_is_asked_for_when_the_server_asks() {
 async fn a_body_that_is_refused_is_never_sent() {
     let server = Server::start().await;
     let proxied = Proxied::start(&server, &[]).await;
-    let mut client = proxied.connect().await;
-    let head =
-        "PUT /big HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
-    client.send(head).await;
-    let mut api = server.accept().await;
-    api.head().await;
+    let (mut client, mut api) = expecting(&server, &proxied).await;
     api.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
         .await;
     let answer = client.rest().await;
@@ -78,12 +79,7 @@ async fn a_body_that_is_refused_is_never_sent() {
 async fn a_server_that_knows_no_expectation_gets_the_body_after_a_while() {
     let server = Server::start().await;
     let proxied = Proxied::start(&server, &[]).await;
-    let mut client = proxied.connect().await;
-    let head =
-        "PUT /big HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
-    client.send(head).await;
-    let mut api = server.accept().await;
-    api.head().await;
+    let (mut client, mut api) = expecting(&server, &proxied).await;
     client.expect("HTTP/1.1 100 Continue\r\n\r\n").await;
     client.send("body").await;
     api.expect("body").await;
