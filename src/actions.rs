@@ -1,22 +1,32 @@
-//! What a rule does once its keys have changed: it signals a process, or calls an endpoint.
+//! What a rule does once its keys have changed: it signals a process, calls an endpoint, runs a
+//! program, or restarts something.
 //!
 //! [`Runner::run`] is the one way in: one attempt, and its metrics, its note on the board and its
 //! log line. When to attempt, and how often, is decided by the caller. The JSON that a webhook gets
 //! is described in [`webhook`].
 
+pub mod command;
+pub mod progress;
+pub mod restart;
 pub mod signal;
 pub mod webhook;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::config::Action;
 use crate::metrics::{self, Metrics};
-use crate::process::SignalError;
+use crate::process::{Children, SignalError};
 use crate::status::{ActionNote, Board};
 use crate::store::ObjectRef;
 use crate::store::diff::KeyChanges;
+use crate::upstream::Upstream;
+use command::CommandError;
+pub use progress::Progress;
+use restart::RestartError;
 use webhook::WebhookError;
 
 /// What an action is told: keys, never values.
@@ -26,6 +36,9 @@ pub struct Change {
     pub objects: Vec<ChangedObject>,
     /// The moment from which a starting process could read all of the new content.
     pub since: Instant,
+    /// A hash of all that the rule is for, as it is now: the same on every attache that sees the
+    /// same content.
+    pub content_hash: String,
 }
 
 /// One object of a [`Change`].
@@ -37,6 +50,8 @@ pub struct ChangedObject {
     pub resource_version: String,
     /// The keys that differ, of those that the rule is for.
     pub keys: KeyChanges,
+    /// Its annotations that attache reads.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Which attempt of an action this is.
@@ -66,6 +81,12 @@ pub enum ActionError {
     /// An endpoint did not answer with 2xx.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
+    /// A program failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// What was to be restarted was not, or not all of it.
+    #[error(transparent)]
+    Restart(#[from] RestartError),
 }
 
 // === impl ActionError ===
@@ -78,8 +99,23 @@ impl ActionError {
         match self {
             Self::Signal(error) => matches!(error, SignalError::Partly { .. }),
             Self::Webhook(error) => error.may_have_reached(),
+            Self::Command(error) => error.may_have_reached(),
+            Self::Restart(error) => error.may_have_reached(),
         }
     }
+}
+
+/// What actions work with; cheap to clone.
+#[derive(Clone)]
+pub struct Tools {
+    /// Starts programs.
+    pub children: Children,
+    /// The API server, if there is one.
+    pub upstream: Option<Upstream>,
+    /// The namespace of the pod attache runs in.
+    pub namespace: Arc<str>,
+    /// The name of the pod attache runs in.
+    pub pod_name: Arc<str>,
 }
 
 /// Runs actions and reports on them; cheap to clone.
@@ -87,6 +123,7 @@ impl ActionError {
 pub struct Runner {
     board: Board,
     metrics: Metrics,
+    tools: Tools,
 }
 
 // === impl Runner ===
@@ -94,11 +131,25 @@ pub struct Runner {
 impl Runner {
     /// Makes a runner that reports to `board` and `metrics`.
     #[must_use]
-    pub fn new(board: Board, metrics: Metrics) -> Self {
-        Self { board, metrics }
+    pub fn new(board: Board, metrics: Metrics, tools: Tools) -> Self {
+        Self {
+            board,
+            metrics,
+            tools,
+        }
     }
 
-    /// Makes one attempt at the action of the rule named `rule`. The last attempt's failure stays
+    /// What `action` has to know of the world as it is when a change comes, long before it acts;
+    /// given to [`Runner::run`] as its progress. `None` if that is nothing, or cannot be known now.
+    pub async fn notice(&self, action: &Action, change: &Change) -> Option<serde_json::Value> {
+        match action {
+            Action::Restart(restart) => restart::notice(restart, change, &self.tools).await,
+            Action::Signal(_) | Action::Webhook(_) | Action::Command(_) => None,
+        }
+    }
+
+    /// Makes one attempt at the action of the rule named `rule`, which may have made some `progress`
+    /// in earlier ones. The last attempt's failure stays
     /// among the board's problems, under the rule's name, until an attempt succeeds.
     ///
     /// # Errors
@@ -109,11 +160,19 @@ impl Runner {
         action: &Action,
         change: &Change,
         attempt: Attempt,
+        progress: &Progress,
     ) -> Result<Outcome, ActionError> {
         let start = Instant::now();
+        let tools = &self.tools;
         let result = match action {
             Action::Signal(signal) => signal::run(signal, change).map_err(ActionError::from),
             Action::Webhook(hook) => webhook::run(hook, change).await.map_err(ActionError::from),
+            Action::Command(command) => command::run(rule, command, change, &tools.children)
+                .await
+                .map_err(ActionError::from),
+            Action::Restart(restart) => restart::run(restart, change, tools, progress)
+                .await
+                .map_err(ActionError::from),
         };
         let took = start.elapsed();
         let (outcome, detail) = match &result {
@@ -158,6 +217,8 @@ fn kind(action: &Action) -> &'static str {
     match action {
         Action::Signal(_) => "signal",
         Action::Webhook(_) => "webhook",
+        Action::Command(_) => "command",
+        Action::Restart(_) => "restart",
     }
 }
 

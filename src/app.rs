@@ -14,10 +14,12 @@ use anyhow::Context as _;
 use tokio::task::{JoinError, JoinSet};
 use tracing::info;
 
+use crate::actions::Tools;
 use crate::api::Api;
 use crate::config::{Config, Serve};
 use crate::http::{self, Limits, Listener, Meters};
 use crate::metrics::Metrics;
+use crate::process::Children;
 use crate::proxy::Proxy;
 use crate::readiness::Readiness;
 use crate::router::{Outside, Router};
@@ -218,6 +220,12 @@ impl App {
             self.reader.clone(),
             self.board.clone(),
             self.metrics.clone(),
+            Tools {
+                children: Children,
+                upstream: self.upstream.clone(),
+                namespace: Arc::clone(&self.namespace),
+                pod_name: "".into(),
+            },
             self.stop.clone(),
         );
         self.tasks.spawn(task("rules", rules));

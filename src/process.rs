@@ -4,6 +4,7 @@
 //! its workers. A process is opened by pidfd, matched again, so that a recycled PID is never hit,
 //! and signalled only if that cannot end it by the signal's default.
 
+mod children;
 mod find;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::config::SignalAction;
+pub use children::{Child, Children};
 use find::Candidate;
 
 /// The inode of the PID namespace that the kernel boots with (`PROC_PID_INIT_INO` in Linux'
@@ -138,8 +140,8 @@ pub fn in_host_pid_namespace() -> bool {
 /// # Errors
 /// [`SignalError`]: the first, after all other processes have had their signal.
 pub fn signal(action: &SignalAction, since: Instant) -> Result<Signalled, SignalError> {
-    let signal =
-        Signal::from_named_raw(action.signal).ok_or(SignalError::Unsupported(action.signal))?;
+    let signal = Signal::from_named_raw(action.signal.number)
+        .ok_or(SignalError::Unsupported(action.signal.number))?;
     let mut report = Signalled::default();
     let mut error = None;
     for candidate in find::find(&action.target)? {
@@ -194,7 +196,7 @@ fn send(action: &SignalAction, signal: Signal, candidate: &Candidate) -> Result<
     if !caught && ends_by_default(signal) {
         return Err(SignalError::NotCaught {
             process,
-            signal: action.signal_name.clone(),
+            signal: action.signal.name.clone(),
         });
     }
     match pidfd_send_signal(&handle, signal) {

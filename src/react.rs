@@ -24,7 +24,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep_until};
 
-use crate::actions::Runner;
+use crate::actions::{Progress, Runner, Tools};
 use crate::config::{Rule, Settle};
 use crate::metrics::Metrics;
 use crate::shutdown::Shutdown;
@@ -43,13 +43,18 @@ pub async fn run(
     reader: Reader,
     board: Board,
     metrics: Metrics,
+    tools: Tools,
     shutdown: Shutdown,
 ) {
-    let runner = Runner::new(board.clone(), metrics.clone());
+    let runner = Runner::new(board.clone(), metrics.clone(), tools);
     let act: Act = Box::new(move |rule, change, attempt| {
         let runner = runner.clone();
         Box::pin(async move {
-            match runner.run(&rule.name, &rule.action, &change, attempt).await {
+            let progress = Progress::default();
+            match runner
+                .run(&rule.name, &rule.action, &change, attempt, &progress)
+                .await
+            {
                 Ok(_) => Reached::Yes,
                 Err(error) if error.may_have_reached() => Reached::Perhaps,
                 Err(_) => Reached::No,

@@ -16,7 +16,7 @@ pub fn run(action: &SignalAction, change: &Change) -> Result<Outcome, SignalErro
             "{current} started with the new content"
         )));
     }
-    let mut detail = format!("sent SIG{} to {}", action.signal_name, names(&report.sent));
+    let mut detail = format!("sent SIG{} to {}", action.signal.name, names(&report.sent));
     if !report.current.is_empty() {
         detail.push_str(&format!("; {current} started with the new content"));
     }

@@ -1,10 +1,12 @@
+use std::collections::BTreeMap;
+
 use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::{ProcessMatch, SignalAction, WebhookAction};
+use crate::config::{self, ProcessMatch, SignalAction, WebhookAction};
 use crate::store::Kind;
 
 fn change() -> Change {
@@ -18,16 +20,29 @@ fn change() -> Change {
             reference: ObjectRef::new(Kind::ConfigMap, "default", "web"),
             resource_version: "4711".into(),
             keys,
+            annotations: BTreeMap::new(),
         }],
         since: Instant::now(),
+        content_hash: "hash".into(),
+    }
+}
+
+impl Tools {
+    /// Tools without an API server.
+    pub(crate) fn none() -> Self {
+        Self {
+            children: Children,
+            upstream: None,
+            namespace: "default".into(),
+            pod_name: "web-1".into(),
+        }
     }
 }
 
 fn hook(url: &str, method: Method) -> Action {
     Action::Webhook(WebhookAction {
-        url: url.parse().unwrap(),
         method,
-        timeout: Duration::from_secs(5),
+        ..WebhookAction::new(url.parse().unwrap())
     })
 }
 
@@ -67,7 +82,11 @@ async fn endpoint(answer: &'static str) -> (String, JoinHandle<(String, String)>
 
 fn runner() -> (Runner, Board, Metrics) {
     let (board, metrics) = (Board::default(), Metrics::new());
-    (Runner::new(board.clone(), metrics.clone()), board, metrics)
+    (
+        Runner::new(board.clone(), metrics.clone(), Tools::none()),
+        board,
+        metrics,
+    )
 }
 
 #[tokio::test]
@@ -75,7 +94,15 @@ async fn a_webhook_names_keys_and_versions_and_never_values() {
     let (runner, board, metrics) = runner();
     let (url, served) = endpoint("HTTP/1.1 204 No Content\r\n\r\n").await;
     let action = hook(&format!("{url}/-/reload?token=t"), Method::POST);
-    let outcome = runner.run("onChange[0]", &action, &change(), LAST).await;
+    let outcome = runner
+        .run(
+            "onChange[0]",
+            &action,
+            &change(),
+            LAST,
+            &Progress::default(),
+        )
+        .await;
     let Outcome::Done(detail) = outcome.unwrap() else {
         panic!("skipped")
     };
@@ -119,7 +146,11 @@ async fn a_webhook_names_keys_and_versions_and_never_values() {
 async fn a_get_sends_no_body() {
     let (url, served) = endpoint("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let action = hook(&url, Method::GET);
-    runner().0.run("r", &action, &change(), LAST).await.unwrap();
+    runner()
+        .0
+        .run("r", &action, &change(), LAST, &Progress::default())
+        .await
+        .unwrap();
     let (head, body) = served.await.unwrap();
     assert!(head.starts_with("GET / HTTP/1.1\r\n"), "{head}");
     assert!(!head.contains("content-") && body.is_empty(), "{head}");
@@ -141,7 +172,10 @@ async fn anything_but_2xx_fails_and_stays_a_problem_until_success() {
     ] {
         let (url, served) = endpoint(answer).await;
         let action = hook(&url, Method::POST);
-        let error = runner.run("r", &action, &change(), LAST).await.unwrap_err();
+        let error = runner
+            .run("r", &action, &change(), LAST, &Progress::default())
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert!(error.may_have_reached());
         assert!(board.notes().problems["r"].contains(expected));
@@ -149,7 +183,10 @@ async fn anything_but_2xx_fails_and_stays_a_problem_until_success() {
     }
     let (url, _served) = endpoint("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let action = hook(&url, Method::POST);
-    runner.run("r", &action, &change(), LAST).await.unwrap();
+    runner
+        .run("r", &action, &change(), LAST, &Progress::default())
+        .await
+        .unwrap();
     assert!(board.notes().problems.is_empty());
 }
 
@@ -165,7 +202,7 @@ async fn a_refused_connection_says_so_and_a_retry_is_no_problem_yet() {
     };
     let action = hook(&url, Method::POST);
     let error = runner
-        .run("r", &action, &change(), attempt)
+        .run("r", &action, &change(), attempt, &Progress::default())
         .await
         .unwrap_err();
     assert!(error.to_string().contains("refused"), "{error}");
@@ -186,11 +223,13 @@ async fn an_endpoint_that_is_silent_or_never_done_times_out() {
             std::future::pending::<()>().await;
         });
         let action = Action::Webhook(WebhookAction {
-            url: url.parse().unwrap(),
-            method: Method::POST,
             timeout: Duration::from_millis(200),
+            ..WebhookAction::new(url.parse().unwrap())
         });
-        let error = runner().0.run("r", &action, &change(), LAST).await;
+        let error = runner()
+            .0
+            .run("r", &action, &change(), LAST, &Progress::default())
+            .await;
         let error = error.unwrap_err();
         assert!(error.may_have_reached());
         let error = error.to_string();
@@ -204,10 +243,15 @@ async fn a_signal_that_finds_nobody_is_an_error_that_says_what_to_set() {
     let (runner, board, metrics) = runner();
     let action = Action::Signal(SignalAction {
         target: ProcessMatch::Name("no-such-app".into()),
-        signal: 1,
-        signal_name: "HUP".into(),
+        signal: config::Signal {
+            number: 1,
+            name: "HUP".into(),
+        },
     });
-    let error = runner.run("r", &action, &change(), LAST).await.unwrap_err();
+    let error = runner
+        .run("r", &action, &change(), LAST, &Progress::default())
+        .await
+        .unwrap_err();
     assert!(!error.may_have_reached());
     assert!(board.notes().problems["r"].contains("shareProcessNamespace: true"));
     let text = metrics.encode();

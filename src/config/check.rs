@@ -85,6 +85,7 @@ pub(crate) fn config(settings: Partial, own_routes: bool, faults: &mut Faults) -
     check_duplicates(&source, faults);
     add_objects_of_rules(&mut source, &on_change);
     let serve = Serve {
+        main: true,
         own_routes,
         unix_only: !own_routes && settings.unix_socket.is_some(),
         address: settings.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
@@ -112,8 +113,12 @@ pub(crate) fn config(settings: Partial, own_routes: bool, faults: &mut Faults) -
         } else {
             None
         },
+        files: Vec::new(),
         on_change,
         settle: settings.settle.unwrap_or(SETTLE),
+        state: None,
+        exec: None,
+        pod_name: None,
         log: Log {
             verbosity: settings.verbosity.unwrap_or(0),
             format: settings.log_format.unwrap_or(LogFormat::Text),

@@ -1,13 +1,19 @@
 //! The validated configuration: what every other module sees of flags and file.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use crate::cli::Token;
+mod exec;
+mod files;
+mod rule;
 
-/// What `attache run` or `attache proxy` is to do.
+pub use crate::cli::Token;
+pub use exec::*;
+pub use files::*;
+pub use rule::*;
+
+/// What `attache run`, `attache exec` or `attache proxy` is to do.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Which API server, and as whom.
@@ -18,10 +24,19 @@ pub struct Config {
     pub serve: Serve,
     /// How what is not attache's own goes to the API server; `None` with `--no-proxy`.
     pub proxy: Option<Proxy>,
+    /// What is written to directories and files, in order.
+    pub files: Vec<FilesRule>,
     /// The rules, in order.
     pub on_change: Vec<Rule>,
     /// The settle times of rules that give none.
     pub settle: Settle,
+    /// What is kept over a restart of attache; `None` without `--state-dir`.
+    pub state: Option<State>,
+    /// The command that attache runs with an environment from keys; `None` but for `attache exec`.
+    pub exec: Option<Exec>,
+    /// `--pod-name`: the pod that attache runs in, for rules that restart it or its workload; else
+    /// `$POD_NAME`, else the host name.
+    pub pod_name: Option<String>,
     /// How attache logs.
     pub log: Log,
 }
@@ -179,6 +194,8 @@ pub struct Mount {
 /// Where attache listens, and for whom.
 #[derive(Debug, Clone)]
 pub struct Serve {
+    /// Whether there is a main listener at all: not with `attache exec` without `--serve`.
+    pub main: bool,
     /// Whether attache's own routes are served: by `attache run`, not by `attache proxy`.
     pub own_routes: bool,
     /// Listen on the Unix socket alone, as `kubectl proxy --unix-socket` does.
@@ -211,77 +228,16 @@ pub struct Settle {
     pub longest: Duration,
 }
 
-/// One entry of `onChange`.
-#[derive(Debug, Clone)]
-pub struct Rule {
-    /// `onChange[0]`, for logs and status.
-    pub name: String,
-    /// Which changes it is for.
-    pub when: When,
-    /// Wait until this mounted copy of the ConfigMap equals the snapshot.
-    pub after_mount: Option<PathBuf>,
-    /// Its own settle times.
-    pub settle: Option<Settle>,
-    /// What to do.
-    pub action: Action,
+/// What is kept over a restart of attache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// `--state-dir`: where; a volume that outlives the container, such as an emptyDir.
+    pub dir: PathBuf,
+    /// `--state-secrets`: keep the content of Secrets, too.
+    pub secrets: bool,
+    /// `--ready-from-state`: restored content counts for readiness.
+    pub ready: bool,
 }
-
-/// Which changes a rule is for. With no object, those of every object that the configuration
-/// names or selects.
-#[derive(Debug, Clone, Default)]
-pub struct When {
-    /// This object only.
-    pub object: Option<(ObjectKind, ObjectName)>,
-    /// Only keys that one of these globs matches; empty is every key.
-    pub keys: Vec<globset::GlobMatcher>,
-}
-
-/// What a rule does.
-#[derive(Debug, Clone)]
-pub enum Action {
-    /// Sends a signal.
-    Signal(SignalAction),
-    /// Calls an HTTP endpoint.
-    Webhook(WebhookAction),
-}
-
-/// Which processes get which signal.
-#[derive(Debug, Clone)]
-pub struct SignalAction {
-    /// Whom.
-    pub target: ProcessMatch,
-    /// The signal's number on Linux.
-    pub signal: i32,
-    /// The signal's name, as `HUP`.
-    pub signal_name: String,
-}
-
-/// How a process is found.
-#[derive(Debug, Clone)]
-pub enum ProcessMatch {
-    /// By executable name.
-    Name(String),
-    /// By its command line, arguments joined by spaces.
-    Cmdline(globset::GlobMatcher),
-    /// By the number in this file.
-    Pidfile(PathBuf),
-}
-
-/// Which endpoint is called.
-#[derive(Debug, Clone)]
-pub struct WebhookAction {
-    /// An `http://` URL.
-    pub url: WebhookUrl,
-    /// The method, POST unless given.
-    pub method: http::Method,
-    /// How long one attempt may take.
-    pub timeout: Duration,
-}
-
-/// A webhook's URL. It may carry a password, so printing it hides the query;
-/// whoever sends the request dereferences it or turns it into an [`http::Uri`].
-#[derive(Clone, PartialEq, Eq)]
-pub struct WebhookUrl(http::Uri);
 
 /// How attache logs.
 #[derive(Debug, Clone)]
@@ -299,53 +255,4 @@ pub enum LogFormat {
     Text,
     /// For machines, one object a line.
     Json,
-}
-
-// === impl WebhookUrl ===
-
-impl std::str::FromStr for WebhookUrl {
-    type Err = http::uri::InvalidUri;
-
-    /// # Errors
-    /// What is wrong with the URL's form; its scheme and host are not checked here.
-    fn from_str(url: &str) -> Result<Self, Self::Err> {
-        url.parse().map(Self)
-    }
-}
-
-impl std::ops::Deref for WebhookUrl {
-    type Target = http::Uri;
-
-    fn deref(&self) -> &http::Uri {
-        &self.0
-    }
-}
-
-impl From<WebhookUrl> for http::Uri {
-    fn from(url: WebhookUrl) -> Self {
-        url.0
-    }
-}
-
-impl fmt::Display for WebhookUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(scheme) = self.scheme_str() {
-            write!(f, "{scheme}://")?;
-        }
-        if let Some(authority) = self.authority() {
-            f.write_str(authority.as_str())?;
-        }
-        f.write_str(self.path())?;
-        // A query is where tokens travel.
-        if self.query().is_some() {
-            f.write_str("?MASKED")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for WebhookUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::errors::Faults;
 use super::model::{
-    Action, ObjectKind, ProcessMatch, Rule, SignalAction, WebhookAction, WebhookUrl, When,
+    Action, ObjectKind, ProcessMatch, Rule, Signal, SignalAction, Timing, WebhookAction,
+    WebhookUrl, When,
 };
 use super::yaml::{Fields, Node, Value};
 use super::{names, signals, units};
@@ -46,8 +47,14 @@ pub(crate) fn rule(node: &Node, index: usize, faults: &mut Faults) -> Option<Rul
     Some(Rule {
         name: format!("onChange[{index}]"),
         when: when?,
+        identity: String::new(),
         after_mount,
-        settle,
+        timing: Timing {
+            settle,
+            splay: Duration::ZERO,
+            min_interval: Duration::ZERO,
+            retries: 4,
+        },
         action: action?,
     })
 }
@@ -134,11 +141,7 @@ fn signal(node: &Node, faults: &mut Faults) -> Option<SignalAction> {
     };
     let action = hang_up(targets.pop()??);
     Some(match chosen {
-        Some((signal, signal_name)) => SignalAction {
-            signal,
-            signal_name,
-            ..action
-        },
+        Some(signal) => SignalAction { signal, ..action },
         None => action,
     })
 }
@@ -147,8 +150,10 @@ fn signal(node: &Node, faults: &mut Faults) -> Option<SignalAction> {
 fn hang_up(target: ProcessMatch) -> SignalAction {
     SignalAction {
         target,
-        signal: 1,
-        signal_name: "HUP".to_owned(),
+        signal: Signal {
+            number: 1,
+            name: "HUP".to_owned(),
+        },
     }
 }
 
@@ -163,11 +168,11 @@ fn process_name(text: &str) -> Result<String, String> {
 
 fn webhook(node: &Node, faults: &mut Faults) -> Option<WebhookAction> {
     if let Value::Text(_) = node.value {
-        return Some(WebhookAction {
-            url: node.read("a URL", webhook_url, faults)?,
-            method: http::Method::POST,
-            timeout: WEBHOOK_TIMEOUT,
-        });
+        return Some(WebhookAction::new(node.read(
+            "a URL",
+            webhook_url,
+            faults,
+        )?));
     }
     let fields = node.fields(&["url", "method", "timeout"], &[], faults)?;
     let url = match fields.get("url") {
@@ -186,9 +191,9 @@ fn webhook(node: &Node, faults: &mut Faults) -> Option<WebhookAction> {
         None => Some(WEBHOOK_TIMEOUT),
     };
     Some(WebhookAction {
-        url: url?,
         method: method?,
         timeout: timeout?,
+        ..WebhookAction::new(url?)
     })
 }
 

@@ -1,5 +1,7 @@
 //! Linux's signals by name and number.
 
+use super::model::Signal;
+
 /// Names in the order of their numbers, from 1 (signal(7); x86, arm and most others).
 const NAMES: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
@@ -10,11 +12,11 @@ const NAMES: [&str; 31] = [
 /// No process can catch these, so none can be told anything with them.
 const UNCATCHABLE: [&str; 2] = ["KILL", "STOP"];
 
-/// Reads `HUP`, `SIGHUP` or `1` as number and name.
+/// Reads `HUP`, `SIGHUP` or `1`.
 ///
 /// # Errors
 /// A sentence that says what is taken.
-pub(crate) fn signal(text: &str) -> Result<(i32, String), String> {
+pub(crate) fn signal(text: &str) -> Result<Signal, String> {
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let number = name.parse::<i32>().ok();
@@ -25,7 +27,10 @@ pub(crate) fn signal(text: &str) -> Result<(i32, String), String> {
                     "no process can catch {name_of}: give a signal upon which it reloads"
                 ));
             }
-            return Ok((number_of, name_of.to_owned()));
+            return Ok(Signal {
+                number: number_of,
+                name: name_of.to_owned(),
+            });
         }
     }
     Err(format!(
@@ -47,9 +52,16 @@ mod tests {
             ("WINCH", 28),
             ("SYS", 31),
         ] {
-            assert_eq!(signal(text).map(|(number, _)| number), Ok(number), "{text}");
+            assert_eq!(
+                signal(text).map(|signal| signal.number),
+                Ok(number),
+                "{text}"
+            );
         }
-        assert_eq!(signal("15"), Ok((15, "TERM".to_owned())));
+        assert_eq!(
+            signal("15").map(|signal| signal.name),
+            Ok("TERM".to_owned())
+        );
         for bad in [
             "", "0", "32", "34", "KILL", "19", "65", "-1", "HUPP", "SIG", "reload",
         ] {

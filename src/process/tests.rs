@@ -3,6 +3,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
+use crate::config;
 use crate::config::ProcessMatch;
 
 /// A child that ends with the test.
@@ -70,8 +71,10 @@ fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
 fn action(target: ProcessMatch, signal: Signal, name: &str) -> SignalAction {
     SignalAction {
         target,
-        signal: signal.as_raw(),
-        signal_name: name.to_owned(),
+        signal: config::Signal {
+            number: signal.as_raw(),
+            name: name.to_owned(),
+        },
     }
 }
 
@@ -191,8 +194,10 @@ fn errors_say_what_was_looked_for_and_what_to_do() {
 fn action_number(signal: i32) -> SignalAction {
     SignalAction {
         target: named("x"),
-        signal,
-        signal_name: "RT".to_owned(),
+        signal: config::Signal {
+            number: signal,
+            name: "RT".to_owned(),
+        },
     }
 }
 

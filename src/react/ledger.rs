@@ -162,6 +162,7 @@ impl Ledger {
                 reference: reference.clone(),
                 resource_version: sight.map_or("", Sight::resource_version).to_owned(),
                 keys,
+                annotations: BTreeMap::new(),
             });
             contents.push((reference, content));
         }
@@ -169,6 +170,7 @@ impl Ledger {
             change: Arc::new(Change {
                 objects,
                 since: since?,
+                content_hash: String::new(),
             }),
             contents: contents.into(),
         })

@@ -102,7 +102,7 @@ impl Reactor {
     ) -> Self {
         let lane = |rule: Rule| Lane {
             ledger: Ledger::new(&rule.when, default_namespace),
-            schedule: Schedule::new(rule.settle.unwrap_or(settle)),
+            schedule: Schedule::new(rule.timing.settle.unwrap_or(settle)),
             phase: Phase::Idle,
             waiting: None,
             rule: Arc::new(rule),

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::actions::{Attempt, Change};
-use crate::config::{Action, ObjectKind, ObjectName, WebhookAction, When};
+use crate::config::{Action, ObjectKind, ObjectName, Timing, WebhookAction, When};
 use crate::shutdown::{self, Trigger};
 use crate::store::{Kind, ObjectRef, RawObject, ScopeSpec, ScopeWriter, Selects, Writer, new};
 
@@ -80,17 +80,19 @@ fn rule(name: &str, object: &str) -> Rule {
     };
     Rule {
         name: name.to_owned(),
+        identity: name.to_owned(),
         when: When {
             object: Some((ObjectKind::ConfigMap, object)),
             keys: Vec::new(),
         },
         after_mount: None,
-        settle: None,
-        action: Action::Webhook(WebhookAction {
-            url: "http://127.0.0.1/".parse().unwrap(),
-            method: http::Method::POST,
-            timeout: Duration::from_secs(5),
-        }),
+        timing: Timing {
+            settle: None,
+            splay: Duration::ZERO,
+            min_interval: Duration::ZERO,
+            retries: 4,
+        },
+        action: Action::Webhook(WebhookAction::new("http://127.0.0.1/".parse().unwrap())),
     }
 }
 
@@ -310,7 +312,10 @@ async fn without_a_settle_time_it_is_told_at_once() {
         longest: Duration::ZERO,
     };
     let mut world = ready(vec![Rule {
-        settle: Some(none),
+        timing: Timing {
+            settle: Some(none),
+            ..rule("r", "a").timing
+        },
         ..rule("r", "a")
     }])
     .await;
@@ -393,7 +398,10 @@ async fn a_change_during_a_failing_attempt_supersedes_its_retry() {
         longest: secs(9.0),
     };
     let mut world = ready(vec![Rule {
-        settle: Some(slow),
+        timing: Timing {
+            settle: Some(slow),
+            ..rule("r", "a").timing
+        },
         ..rule("r", "a")
     }])
     .await;
@@ -572,11 +580,7 @@ async fn a_webhook_is_called_with_what_changed() {
         quiet: Duration::ZERO,
         longest: Duration::ZERO,
     };
-    let hook = Action::Webhook(WebhookAction {
-        url: url.parse().unwrap(),
-        method: http::Method::POST,
-        timeout: Duration::from_secs(5),
-    });
+    let hook = Action::Webhook(WebhookAction::new(url.parse().unwrap()));
     let rules = vec![Rule {
         action: hook,
         ..rule("r", "a")
@@ -598,7 +602,14 @@ async fn a_webhook_is_called_with_what_changed() {
         .unwrap();
     let (namespace, notes) = ("default".into(), board.clone());
     let task = tokio::spawn(run(
-        rules, namespace, none, reader, board, metrics, shutdown,
+        rules,
+        namespace,
+        none,
+        reader,
+        board,
+        metrics,
+        Tools::none(),
+        shutdown,
     ));
     // The baseline has been seen once the task has run.
     tokio::task::yield_now().await;

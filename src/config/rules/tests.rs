@@ -16,14 +16,14 @@ fn read(text: &str) -> Result<Rule, String> {
 fn signal_of(text: &str) -> SignalAction {
     match read(text).unwrap().action {
         Action::Signal(action) => action,
-        Action::Webhook(_) => panic!("not a signal: {text}"),
+        _ => panic!("not a signal: {text}"),
     }
 }
 
 fn webhook_of(text: &str) -> WebhookAction {
     match read(text).unwrap().action {
         Action::Webhook(action) => action,
-        Action::Signal(_) => panic!("not a webhook: {text}"),
+        _ => panic!("not a webhook: {text}"),
     }
 }
 
@@ -31,7 +31,10 @@ fn webhook_of(text: &str) -> WebhookAction {
 fn a_scalar_stands_for_the_main_field() {
     let signal = signal_of("signal: nginx");
     assert!(matches!(signal.target, ProcessMatch::Name(name) if name == "nginx"));
-    assert_eq!((signal.signal, signal.signal_name.as_str()), (1, "HUP"));
+    assert_eq!(
+        (signal.signal.number, signal.signal.name.as_str()),
+        (1, "HUP")
+    );
     let webhook = webhook_of("webhook: http://127.0.0.1:8080/-/reload");
     assert_eq!(webhook.url.path(), "/-/reload");
     assert_eq!(webhook.method, http::Method::POST);
@@ -51,9 +54,11 @@ fn every_field_is_read() {
     );
     assert_eq!(rule.when.keys.len(), 2);
     assert_eq!(rule.after_mount, Some(PathBuf::from("/etc/x")));
-    assert_eq!(rule.settle.unwrap().longest, Duration::from_secs(2));
+    assert_eq!(rule.timing.settle.unwrap().longest, Duration::from_secs(2));
     assert_eq!(
-        signal_of("signal: {pidfile: /run/x.pid, signal: 10}").signal_name,
+        signal_of("signal: {pidfile: /run/x.pid, signal: 10}")
+            .signal
+            .name,
         "USR1"
     );
     let webhook = webhook_of("webhook: {url: 'http://a/', method: PUT, timeout: 250ms}");

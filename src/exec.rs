@@ -1,0 +1,1 @@
+//! `attache exec`: a command whose environment comes from keys.
