@@ -55,7 +55,7 @@ impl Readiness {
     }
 
     /// Waits until attache is ready for the first time.
-    pub async fn latched(&self) {
+    pub async fn ready(&self) {
         let waiting = Arc::clone(&lock(&self.state).waiting);
         loop {
             // Made before it looks, so that no latching in between is missed.
@@ -133,13 +133,13 @@ mod tests {
         readiness.seal();
         let waiting = tokio::spawn({
             let readiness = readiness.clone();
-            async move { readiness.latched().await }
+            async move { readiness.ready().await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(pending);
         waiting.await.unwrap();
-        readiness.latched().await;
+        readiness.ready().await;
     }
 
     #[test]

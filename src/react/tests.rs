@@ -3,6 +3,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -12,7 +13,10 @@ use super::*;
 use crate::actions::{Attempt, Change};
 use crate::config::{Action, ObjectKind, ObjectName, Timing, WebhookAction, When};
 use crate::shutdown::{self, Trigger};
+use crate::state::RuleState;
 use crate::store::{Kind, ObjectRef, RawObject, ScopeSpec, ScopeWriter, Selects, Writer, new};
+
+mod resume;
 
 /// One attempt as the app saw it.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +26,9 @@ struct Call {
     keys: String,
     at: Duration,
     since: std::time::Instant,
+    content_hash: String,
+    /// How far the action was.
+    progress: Option<Value>,
     /// The app had read that content already.
     in_vain: bool,
 }
@@ -51,6 +58,8 @@ struct World {
     calls: Arc<Mutex<Vec<Call>>>,
     plan: Arc<Mutex<Plan>>,
     app: Arc<Mutex<App>>,
+    /// How often an action was asked to notice the world.
+    notices: Arc<Mutex<u64>>,
     version: u32,
     task: JoinHandle<()>,
     _trigger: Trigger,
@@ -129,6 +138,17 @@ impl App {
 impl World {
     /// Objects `a` and `b`, each synced with `k` = `0`.
     fn new(rules: Vec<Rule>) -> Self {
+        let mut world = Self::resuming(rules, |_| None);
+        for (index, name) in ["a", "b"].into_iter().enumerate() {
+            let raw = world.raw(name, &[("k", "0")]);
+            let scope = &world.scopes[index];
+            scope.replace(vec![scope.freeze(raw)]);
+        }
+        world
+    }
+
+    /// Objects `a` and `b`, neither read yet, and rules that an earlier attache kept state of.
+    fn resuming(rules: Vec<Rule>, restored: impl Fn(&Rule) -> Option<RuleState>) -> Self {
         let (writer, reader) = new(1 << 20);
         let (board, metrics) = (Board::default(), Metrics::new());
         let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
@@ -136,7 +156,7 @@ impl World {
         let (seen, planned, start) = (Arc::clone(&calls), Arc::clone(&plan), Instant::now());
         let app: Arc<Mutex<App>> = Arc::default();
         let (apps, read) = (Arc::clone(&app), reader.clone());
-        let act: Act = Box::new(move |rule, change, attempt: Attempt, _| {
+        let act: Act = Box::new(move |rule, change, attempt: Attempt, progress: Progress| {
             let newest = BTreeSet::from([content(&read)]);
             seen.lock().unwrap().push(Call {
                 rule: rule.name.clone(),
@@ -144,6 +164,8 @@ impl World {
                 keys: keys(&change),
                 at: start.elapsed(),
                 since: change.since,
+                content_hash: change.content_hash.clone(),
+                progress: progress.get(),
                 in_vain: apps.lock().unwrap().has == newest,
             });
             apps.lock().unwrap().reads = Some(newest);
@@ -159,12 +181,21 @@ impl World {
                 reached
             })
         });
-        let notice: Notice = Box::new(|_, _| Box::pin(std::future::ready(None)));
+        let notices: Arc<Mutex<u64>> = Arc::default();
+        let noticing = Arc::clone(&notices);
+        let notice: Notice = Box::new(move |_, _| {
+            let mut notices = noticing.lock().unwrap();
+            *notices += 1;
+            Box::pin(std::future::ready(Some(json!(*notices))))
+        });
         let names = Names::new("default".into());
         let readiness = Readiness::default();
         let filing = Filing::new(&[], &names, board.clone(), metrics.clone(), &readiness);
         let lanes = rules.into_iter();
-        let lanes = lanes.map(|rule| Lane::new(rule, &names, SETTLE, None));
+        let lanes = lanes.map(|rule| {
+            let restored = restored(&rule);
+            Lane::new(rule, &names, SETTLE, restored.as_ref())
+        });
         let reactor = Reactor::new(
             lanes.collect(),
             filing,
@@ -177,7 +208,7 @@ impl World {
         let task = tokio::spawn(follow(reactor, reader.clone(), shutdown));
         let scope = |name| writer.scope(ScopeSpec::declared(Selects::Named(reference(name))));
         let scopes = vec![scope("a"), scope("b")];
-        let mut world = Self {
+        Self {
             scopes,
             writer,
             reader,
@@ -186,16 +217,11 @@ impl World {
             calls,
             plan,
             app,
+            notices,
             version: 0,
             task,
             _trigger: trigger,
-        };
-        for (index, name) in ["a", "b"].into_iter().enumerate() {
-            let raw = world.raw(name, &[("k", "0")]);
-            let scope = &world.scopes[index];
-            scope.replace(vec![scope.freeze(raw)]);
         }
-        world
     }
 
     fn raw(&mut self, name: &str, data: &[(&str, &str)]) -> RawObject {
