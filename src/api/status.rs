@@ -57,6 +57,9 @@ struct Object<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     uid: &'a str,
     etag: &'a str,
+    /// An annotation holds the actions upon its changes; left out while none does.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    paused: bool,
     /// Each key with the size of its value in bytes.
     keys: BTreeMap<&'a str, usize>,
 }
@@ -127,6 +130,7 @@ fn objects(snapshot: &Snapshot) -> Vec<Object<'_>> {
                 resource_version: object.resource_version(),
                 uid: object.uid(),
                 etag: object.content().etag().as_str(),
+                paused: object.is_paused(),
                 keys: values
                     .map(|(key, value)| (&**key, value.bytes.len()))
                     .collect(),
