@@ -21,9 +21,11 @@ use crate::http::{self, Limits, Listener, Meters};
 use crate::metrics::Metrics;
 use crate::process::Children;
 use crate::proxy::Proxy;
+use crate::react::{Names, React};
 use crate::readiness::Readiness;
 use crate::router::{Outside, Router};
 use crate::shutdown::{self, Shutdown, Trigger};
+use crate::state::{Restored, StateDir};
 use crate::status::Board;
 use crate::store::demand::Demander;
 use crate::store::{self, Reader};
@@ -77,6 +79,18 @@ pub struct App {
     serve: Serve,
     proxy: Option<config::Proxy>,
     max_bytes: usize,
+    children: Children,
+}
+
+/// Opens the state directory, if there is one.
+async fn state_dir(config: &Config) -> Result<Option<(Arc<StateDir>, Restored)>, Fatal> {
+    let Some(config::State { dir, secrets, .. }) = config.state.clone() else {
+        return Ok(None);
+    };
+    let opening = tokio::task::spawn_blocking(move || StateDir::open(&dir, secrets));
+    let opened = opening.await.context("the state directory")?;
+    let (dir, restored) = opened.map_err(|error| Fatal::Configuration(error.to_string()))?;
+    Ok(Some((Arc::new(dir), restored)))
 }
 
 /// Names a task, for the error when it ends before its time.
@@ -101,6 +115,11 @@ impl App {
         let named = config.source.namespace.clone();
         let namespace = named.or_else(pod_namespace).or_else(context);
         let namespace: Arc<str> = namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).into();
+        let mut state = state_dir(&config).await?;
+        let scopes = state
+            .as_mut()
+            .map(|(_, restored)| std::mem::take(&mut restored.scopes));
+        let restored = scopes.unwrap_or_default();
         let (main, admin, bound) = listeners::bind(&config.serve).await?;
         let (writer, reader) = store::new(config.source.max_bytes);
         let (stopping, stop) = shutdown::channel();
@@ -121,10 +140,18 @@ impl App {
             serve: config.serve.clone(),
             proxy: config.proxy.clone(),
             max_bytes: config.source.max_bytes,
+            children: Children,
         };
         // Before the sources, so that rules see the first snapshot as their baseline.
-        app.start_rules(&config);
-        app.demander = sources::start(&mut app, &config.source, &writer);
+        app.start_rules(&config, state);
+        let ready_from_state = config.state.as_ref().is_some_and(|state| state.ready);
+        app.demander = sources::start(
+            &mut app,
+            &config.source,
+            &writer,
+            restored,
+            ready_from_state,
+        );
         app.readiness.seal();
         let server = app.upstream.as_ref().map(Upstream::server);
         info!(namespace = %app.namespace, server, addresses = ?app.bound.addresses, "started");
@@ -212,22 +239,24 @@ impl App {
         Some(Outside::new(proxy, config))
     }
 
-    fn start_rules(&mut self, config: &Config) {
-        let rules = react::run(
-            config.on_change.clone(),
-            Arc::clone(&self.namespace),
-            config.settle,
-            self.reader.clone(),
-            self.board.clone(),
-            self.metrics.clone(),
-            Tools {
-                children: Children,
+    fn start_rules(&mut self, config: &Config, state: Option<(Arc<StateDir>, Restored)>) {
+        let inputs = react::Inputs {
+            rules: config.on_change.clone(),
+            files: config.files.clone(),
+            names: Names::new(Arc::clone(&self.namespace)),
+            settle: config.settle,
+            reader: self.reader.clone(),
+            board: self.board.clone(),
+            metrics: self.metrics.clone(),
+            tools: Tools {
+                children: self.children.clone(),
                 upstream: self.upstream.clone(),
                 namespace: Arc::clone(&self.namespace),
-                pod_name: "".into(),
+                pod_name: guards::pod_name(config),
             },
-            self.stop.clone(),
-        );
+            state,
+        };
+        let rules = React::new(inputs, &self.readiness).run(self.stop.clone());
         self.tasks.spawn(task("rules", rules));
     }
 }

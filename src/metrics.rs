@@ -49,6 +49,13 @@ pub struct Action {
     pub result: &'static str,
 }
 
+/// Labels of a write of files.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Files {
+    /// `written`, `unchanged` or `failed`.
+    pub result: &'static str,
+}
+
 /// Labels of a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Reason {
@@ -89,6 +96,8 @@ pub struct Metrics {
     pub changes: Counter,
     /// Actions run, by kind and result.
     pub actions: Family<Action, Counter>,
+    /// Directories and files written, by result.
+    pub files: Family<Files, Counter>,
     /// How long actions took.
     pub action_duration: Histogram,
     registry: Arc<Registry>,
@@ -128,6 +137,7 @@ impl Metrics {
             upstream_silence: Gauge::default(),
             changes: Counter::default(),
             actions: Family::default(),
+            files: Family::default(),
             action_duration: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
             registry: Arc::default(),
         };
@@ -210,6 +220,11 @@ impl Metrics {
         );
         r.register("changes", "Changes of content seen", self.changes.clone());
         r.register("actions", "Actions run", self.actions.clone());
+        r.register(
+            "files_writes",
+            "Directories and files brought up to date",
+            self.files.clone(),
+        );
         r.register_with_unit(
             "action_duration",
             "How long actions took",

@@ -1,4 +1,5 @@
-//! Follows the snapshot, and tells the app what changed: when, in which order, how often.
+//! Follows the snapshot, writes it to files, and tells the app what changed: when, in which order,
+//! how often.
 //!
 //! Level-triggered (what is due is compared with what a rule was last told of), so that a state in
 //! between may be skipped and the last one never is. What a failed attempt may have shown to the app
@@ -6,68 +7,163 @@
 //!
 //! ```text
 //! Reader ─► seen ─► journal (board, log)
-//!             └──► per rule: ledger ─► schedule ─► mount? ─► line ─► attempt ─► retry
+//!             ├───► filing ─► files
+//!             └──► per rule (lane): ledger ─► schedule ─► files? ─► mount? ─► line ─► attempt ─► retry
+//!                                                                        keeper ─► state
 //! ```
 //!
-//! `seen` judges what a snapshot changes, `ledger` keeps what a rule was told, `schedule` knows when
-//! a burst is over, `mount` waits for the kubelet, `reactor` moves rules from one to the next.
+//! `seen` judges what a snapshot changes, `filing` has files written, `ledger` keeps what a rule was
+//! told, `schedule` knows when a rule acts, `mount` waits for the kubelet, `keeper` has things kept
+//! over a restart of attache, `reactor` moves rules (`lane`) from one to the next.
 
+mod filing;
 mod journal;
+mod keeper;
+mod lane;
 mod ledger;
 mod mount;
+mod names;
 mod reactor;
 mod schedule;
 mod seen;
+mod told;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use tokio::time::{Instant, sleep_until};
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, interval, sleep_until};
 
 use crate::actions::{Progress, Runner, Tools};
-use crate::config::{Rule, Settle};
+use crate::config::{FilesRule, Rule, Settle};
 use crate::metrics::Metrics;
+use crate::readiness::Readiness;
 use crate::shutdown::Shutdown;
+use crate::state::{Restored, StateDir};
 use crate::status::Board;
 use crate::store::Reader;
+use filing::Filing;
+use keeper::Keeper;
+use lane::Lane;
 use ledger::Reached;
-use reactor::{Act, Reactor};
+pub use names::Names;
+use reactor::{Act, Notice, Reactor};
+pub(crate) use schedule::Schedule;
 
-/// Follows `reader` until `shutdown`: journals every change of content and runs `rules`. `settle`
-/// is for rules that give no settle time of their own, `default_namespace` for those that name an
-/// object without one. A rule whose wait or attempt is under way at shutdown is left there.
-pub async fn run(
-    rules: Vec<Rule>,
-    default_namespace: Arc<str>,
-    settle: Settle,
+/// How often the state directory learns that what it holds is still current.
+const STILL_CURRENT: Duration = Duration::from_secs(60);
+
+/// What rules work with.
+pub struct Inputs {
+    /// The `onChange` rules, in order.
+    pub rules: Vec<Rule>,
+    /// The `files` rules, in order.
+    pub files: Vec<FilesRule>,
+    /// Names objects in the default namespace.
+    pub names: Names,
+    /// For rules that give no settle time of their own.
+    pub settle: Settle,
+    /// What is followed.
+    pub reader: Reader,
+    /// Where problems are told.
+    pub board: Board,
+    /// Where changes and actions are counted.
+    pub metrics: Metrics,
+    /// What actions work with.
+    pub tools: Tools,
+    /// Where state is kept, and what was kept there of rules.
+    pub state: Option<(Arc<StateDir>, Restored)>,
+}
+
+/// The rules, ready to run.
+pub struct React {
+    reactor: Reactor,
     reader: Reader,
-    board: Board,
-    metrics: Metrics,
-    tools: Tools,
-    shutdown: Shutdown,
-) {
-    let runner = Runner::new(board.clone(), metrics.clone(), tools);
-    let act: Act = Box::new(move |rule, change, attempt| {
+    /// The keeper's work.
+    keeping: BoxFuture<'static, ()>,
+}
+
+// === impl React ===
+
+impl React {
+    /// Makes the rules ready. Readiness waits for the first write of all files.
+    #[must_use]
+    pub fn new(inputs: Inputs, readiness: &Readiness) -> Self {
+        let Inputs {
+            rules,
+            files,
+            names,
+            settle,
+            reader,
+            board,
+            metrics,
+            tools,
+            state,
+        } = inputs;
+        let filing = Filing::new(&files, &names, board.clone(), metrics.clone(), readiness);
+        let (keeper, keeping, restored): (_, BoxFuture<'static, ()>, _) = match state {
+            Some((dir, restored)) => {
+                let (keeper, keeping) = Keeper::new(dir, board.clone());
+                (keeper, Box::pin(keeping), restored)
+            }
+            None => (
+                Keeper::default(),
+                Box::pin(std::future::ready(())),
+                Restored::default(),
+            ),
+        };
+        let lanes = rules.into_iter().map(|rule| {
+            let restored = restored.rule(&rule.identity);
+            Lane::new(rule, &names, settle, restored)
+        });
+        let doing = doing(Runner::new(board.clone(), metrics.clone(), tools));
+        Self {
+            reactor: Reactor::new(lanes.collect(), filing, keeper, doing, board, metrics),
+            reader,
+            keeping,
+        }
+    }
+
+    /// Follows the store until `shutdown`: journals every change of content, writes files and runs
+    /// rules. A rule whose wait or attempt is under way at shutdown is left there; what it was told
+    /// before is kept.
+    pub async fn run(self, shutdown: Shutdown) {
+        let Self {
+            reactor,
+            reader,
+            keeping,
+        } = self;
+        // The keeper ends once nothing can ask it any more.
+        tokio::join!(follow(reactor, reader, shutdown), keeping);
+    }
+}
+
+fn doing(runner: Runner) -> (Act, Notice) {
+    let noticing = runner.clone();
+    let act: Act = Box::new(move |rule, change, attempt, progress: Progress| {
         let runner = runner.clone();
         Box::pin(async move {
-            let progress = Progress::default();
-            match runner
-                .run(&rule.name, &rule.action, &change, attempt, &progress)
-                .await
-            {
+            let (name, action) = (&rule.name, &rule.action);
+            let outcome = runner.run(name, action, &change, attempt, &progress).await;
+            match outcome {
                 Ok(_) => Reached::Yes,
                 Err(error) if error.may_have_reached() => Reached::Perhaps,
                 Err(_) => Reached::No,
             }
         })
     });
-    let reactor = Reactor::new(rules, &default_namespace, settle, board, metrics, act);
-    follow(reactor, reader, shutdown).await;
+    let notice: Notice = Box::new(move |rule, change| {
+        let runner = noticing.clone();
+        Box::pin(async move { runner.notice(&rule.action, &change).await })
+    });
+    (act, notice)
 }
 
 async fn follow(mut reactor: Reactor, mut reader: Reader, mut shutdown: Shutdown) {
     let mut open = true;
     let mut observed = None;
+    let mut still_current = interval(STILL_CURRENT);
     loop {
         // Whatever woke the task, it acts upon the newest state.
         catch_up(&mut reactor, &reader, &mut observed);
@@ -81,6 +177,9 @@ async fn follow(mut reactor: Reactor, mut reader: Reader, mut shutdown: Shutdown
                 // What came during an attempt may have been read by it.
                 catch_up(&mut reactor, &reader, &mut observed);
                 reactor.finished(event);
+            }
+            _ = still_current.tick(), if reactor.keeper.is_on() => {
+                reactor.keeper.content(reader.snapshot());
             }
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {}
         }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 /// Collects the conditions that must hold once before attache is ready.
 #[derive(Clone, Default)]
 pub struct Readiness {
@@ -15,6 +17,8 @@ struct State {
     sealed: bool,
     latched: bool,
     stopping: bool,
+    /// Told when it latches.
+    waiting: Arc<Notify>,
 }
 
 /// One condition that does not hold yet. Dropping it says that it does.
@@ -50,6 +54,19 @@ impl Readiness {
         lock(&self.state).stopping = true;
     }
 
+    /// Waits until attache is ready for the first time.
+    pub async fn latched(&self) {
+        let waiting = Arc::clone(&lock(&self.state).waiting);
+        loop {
+            // Made before it looks, so that no latching in between is missed.
+            let latching = waiting.notified();
+            if lock(&self.state).latched {
+                return;
+            }
+            latching.await;
+        }
+    }
+
     /// `Ok` when ready; else the names of what is waited for, sorted.
     ///
     /// # Errors
@@ -71,7 +88,10 @@ impl Readiness {
 
 impl State {
     fn latch(&mut self) {
-        self.latched |= self.sealed && self.pending.is_empty();
+        if !self.latched && self.sealed && self.pending.is_empty() {
+            self.latched = true;
+            self.waiting.notify_waiters();
+        }
     }
 }
 
@@ -104,6 +124,22 @@ mod tests {
         assert_eq!(readiness.check(), Ok(()));
         readiness.stopping();
         assert!(readiness.check().is_err());
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_once_it_is_ready() {
+        let readiness = Readiness::default();
+        let pending = readiness.pending("a");
+        readiness.seal();
+        let waiting = tokio::spawn({
+            let readiness = readiness.clone();
+            async move { readiness.latched().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(pending);
+        waiting.await.unwrap();
+        readiness.latched().await;
     }
 
     #[test]

@@ -4,19 +4,21 @@
 //! knows neither where data comes from nor who reads it.
 //!
 //! Reading order: [`object`] and [`content`] (a ConfigMap, its values and their ETags), [`scope`] (one watch, one
-//! directory, one mount), [`snapshot`] (their union), [`writer`] (how it changes), [`diff`]
+//! directory, one mount), [`snapshot`] (their union), [`writer`] and [`reader`] (how it changes and is followed), [`diff`]
 //! (what changed), [`demand`] (how a reader asks for what nobody watches).
 
 pub mod content;
 pub mod demand;
 pub mod diff;
 pub mod object;
+pub mod reader;
 pub mod scope;
 pub mod snapshot;
 pub mod writer;
 
 pub use content::{Content, ETag, Value};
-pub use object::{Kind, Object, ObjectRef, RawObject};
+pub use object::{Kind, Object, ObjectRef, PAUSE, RawObject};
+pub use reader::Reader;
 pub use scope::{Contact, Scope, ScopeSpec, Selects};
 pub use snapshot::{Lookup, Snapshot};
-pub use writer::{Reader, ScopeWriter, Writer, new};
+pub use writer::{ScopeWriter, Writer, new};

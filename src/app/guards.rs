@@ -1,29 +1,50 @@
 //! What is seen to before anything starts: what must not be, what deserves a warning, and the
 //! limit on open files.
 
+use std::sync::Arc;
+
 use http::Method;
 use tracing::warn;
 
 use super::Fatal;
-use crate::config::{Action, Config, Filter};
+use crate::config::{Action, Config, Filter, RestartAction};
 use crate::process;
 use crate::proxy::policy::{Policy, Verdict};
 
 /// In the node's PID namespace a rule could match processes of other pods.
 pub(super) fn refuse_host_pid(config: &Config) -> Result<(), Fatal> {
-    let signals = config
-        .on_change
-        .iter()
-        .any(|rule| matches!(rule.action, Action::Signal(_)));
+    let signals = config.on_change.iter().any(|rule| {
+        matches!(
+            rule.action,
+            Action::Signal(_) | Action::Restart(RestartAction::Process { .. })
+        )
+    });
     let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     if signals && in_pod && process::in_host_pid_namespace() {
         return Err(Fatal::Configuration(
-            "signal rules do not work with hostPID: true, where they could reach processes of \
+            "rules that signal or restart processes do not work with hostPID: true, where they could reach processes of \
              other pods: set hostPID: false and shareProcessNamespace: true in the pod's spec"
                 .into(),
         ));
     }
     Ok(())
+}
+
+/// The name of the pod that attache runs in: the configuration's, `$POD_NAME`, or the host name,
+/// which is the pod's unless it uses the node's network.
+pub(super) fn pod_name(config: &Config) -> Arc<str> {
+    let named = config.pod_name.clone();
+    let named = named.or_else(|| std::env::var("POD_NAME").ok());
+    let host = || {
+        rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned()
+    };
+    named
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(host)
+        .into()
 }
 
 /// Says what a configuration opens to others.

@@ -1,29 +1,23 @@
 //! From the configuration's names to scopes, watches and readiness conditions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::{App, Fatal, task};
-use crate::config::{self, Config, ObjectKind, SelectorNamespace};
-use crate::source::kube::{Select, Target, Watch};
+use crate::config::{self, Config, ObjectKind};
+use crate::react::Names;
+use crate::source::kube::{Target, Watch};
 use crate::source::{Wanted, demand, dir, hold_until_synced, mount};
+use crate::state::RestoredScope;
 use crate::store::demand::{Demand, Demander};
 use crate::store::{self, Kind, ObjectRef, ScopeSpec, Selects};
 use crate::upstream::{CredentialsError, Upstream};
 
 /// Demands that wait unread; more readers wait to ask.
 const DEMANDS: usize = 64;
-
-/// The kind in the store's words.
-fn kind(kind: ObjectKind) -> Kind {
-    match kind {
-        ObjectKind::ConfigMap => Kind::ConfigMap,
-        ObjectKind::Secret => Kind::Secret,
-    }
-}
 
 /// Finds the credentials, unless nothing needs an API server. `None` without them where only
 /// on-demand reads and the proxy would have used it.
@@ -52,37 +46,13 @@ pub(super) async fn upstream(config: &Config) -> Result<Option<Upstream>, Fatal>
     }
 }
 
-/// Names objects in the default namespace where the configuration gives none.
-pub(super) struct Names {
-    default: Arc<str>,
-}
-
-// === impl Names ===
-
-impl Names {
-    pub(super) fn new(default: Arc<str>) -> Self {
-        Self { default }
-    }
-
-    fn object(&self, of: ObjectKind, name: &config::ObjectName) -> ObjectRef {
-        let namespace = name.namespace.as_deref().unwrap_or(&self.default);
-        ObjectRef::new(kind(of), namespace, &*name.name)
-    }
-
-    fn namespace(&self, namespace: &SelectorNamespace) -> Option<Arc<str>> {
-        match namespace {
-            SelectorNamespace::Default => Some(Arc::clone(&self.default)),
-            SelectorNamespace::Named(name) => Some(name.as_str().into()),
-            SelectorNamespace::All => None,
-        }
-    }
-}
-
-/// Starts every source. Returns where to send demands, if on-demand reads are on.
+/// Starts every source, with what an earlier attache held of it. Returns where to send demands, if on-demand reads are on.
 pub(super) fn start(
     app: &mut App,
     source: &config::Source,
     writer: &store::Writer,
+    mut restored: BTreeMap<String, RestoredScope>,
+    ready_from_state: bool,
 ) -> Option<Demander> {
     let upstream = app.upstream.clone();
     let names = Names::new(Arc::clone(&app.namespace));
@@ -99,23 +69,19 @@ pub(super) fn start(
         ));
     }
     if let Some(upstream) = &upstream {
-        for target in targets(source, &names) {
-            if let Target {
-                select: Select::Labels(_),
-                ..
-            } = &target.1
-            {
-                let pending = app.readiness.pending(target.0.to_string());
-                wanted.push((Wanted::Scope(target.0.clone()), pending));
+        for selects in watched(source, &names) {
+            if let Selects::Selector { .. } = &selects {
+                let pending = app.readiness.pending(selects.to_string());
+                wanted.push((Wanted::Scope(selects.clone()), pending));
             }
-            watch(app, writer, upstream, target);
+            watch(app, writer, upstream, selects, &mut restored);
         }
     }
     start_mounts(app, source, &names, writer, &mut wanted);
     start_dir(app, source, &names, writer, &mut wanted);
     let reader = app.reader.clone();
     app.tasks.spawn(task("readiness", async move {
-        hold_until_synced(reader, wanted).await;
+        hold_until_synced(reader, wanted, ready_from_state).await;
         std::future::pending().await
     }));
     let upstream = upstream.filter(|_| source.on_demand)?;
@@ -124,7 +90,8 @@ pub(super) fn start(
     Some(demander)
 }
 
-fn targets(source: &config::Source, names: &Names) -> Vec<(Selects, Target)> {
+/// What is watched at the API server, in the order in which it wins.
+fn watched(source: &config::Source, names: &Names) -> Vec<Selects> {
     let mounted: Vec<_> = source
         .mounts
         .iter()
@@ -136,27 +103,10 @@ fn targets(source: &config::Source, names: &Names) -> Vec<(Selects, Target)> {
         if object.optional && mounted.contains(&reference) {
             return None;
         }
-        let target = Target::named(&reference);
-        Some((Selects::Named(reference), target))
+        Some(Selects::Named(reference))
     });
-    let selectors = source.selectors.iter().map(|selector| {
-        let kind = kind(selector.kind);
-        let namespace = names.namespace(&selector.namespace);
-        let target = Target {
-            kind,
-            namespace: namespace.as_deref().map(str::to_owned),
-            select: Select::Labels(selector.labels.clone()),
-        };
-        let labels = selector.labels.as_str().into();
-        (
-            Selects::Selector {
-                kind,
-                namespace,
-                labels,
-            },
-            target,
-        )
-    });
+    let selectors = source.selectors.iter();
+    let selectors = selectors.map(|selector| names.selected(selector));
     objects.chain(selectors).collect()
 }
 
@@ -164,13 +114,21 @@ fn watch(
     app: &mut App,
     writer: &store::Writer,
     upstream: &Upstream,
-    (selects, target): (Selects, Target),
+    selects: Selects,
+    restored: &mut BTreeMap<String, RestoredScope>,
 ) {
+    let Some(target) = Target::of(&selects) else {
+        return;
+    };
     let spec = ScopeSpec::declared(selects);
     let label = Arc::clone(&spec.name);
+    let scope = writer.scope(spec);
+    if let Some(RestoredScope { objects, contact }) = restored.remove(&*label) {
+        scope.restore(objects, contact);
+    }
     let mut watch = Watch::new(
         target,
-        writer.scope(spec),
+        scope,
         upstream.lease(),
         app.metrics.clone(),
         Arc::clone(&label),

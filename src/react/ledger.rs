@@ -1,14 +1,17 @@
 //! What one rule was last told of, and what it would have to be told now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::seen::{Observed, Seen, Sight, Step};
+use super::names::Names;
+use super::seen::{Baseline, Observed, Seen, Sight, Step};
+use super::told::{Digest, Told};
 use crate::actions::{Change, ChangedObject};
-use crate::config::{ObjectKind, When};
+use crate::config::When;
+use crate::state::RuleState;
 use crate::store::diff::{self, KeyChanges};
-use crate::store::{Content, Kind, ObjectRef};
+use crate::store::{Content, ObjectRef};
 
 /// Keys whose values the app may have read without an attempt's success, and whether it may have
 /// found a value there.
@@ -20,7 +23,11 @@ pub(super) struct Ledger {
     object: Option<ObjectRef>,
     keys: Vec<globset::GlobMatcher>,
     /// Without an entry, there was no object.
-    told: BTreeMap<ObjectRef, Arc<Content>>,
+    told: BTreeMap<ObjectRef, Told>,
+    /// Whether an earlier attache kept what it told.
+    resumes: bool,
+    /// What an earlier attache told of and has not been seen yet: nothing is known of it.
+    unseen: BTreeSet<ObjectRef>,
     /// What the app may have read since, other than what is `told`. Kept until the next success:
     /// should the content return to what was told, the app has to be told that, too.
     shown: Shown,
@@ -50,10 +57,13 @@ pub(super) struct Pending {
 // === impl Pending ===
 
 impl Pending {
-    /// The same, for an app that can read the content only from now on.
-    pub(super) fn since_now(self) -> Self {
+    /// The same, for an app that can read the content only from `since` on.
+    pub(super) fn not_before(self, since: Option<Instant>) -> Self {
+        let Some(since) = since.filter(|since| *since > self.change.since) else {
+            return self;
+        };
         let mut change = Arc::unwrap_or_clone(self.change);
-        change.since = Instant::now();
+        change.since = since;
         Self {
             change: Arc::new(change),
             contents: self.contents,
@@ -61,27 +71,60 @@ impl Pending {
     }
 }
 
+impl Pending {
+    /// The objects that it tells of.
+    pub(super) fn objects(&self) -> Vec<ObjectRef> {
+        self.contents.iter().map(|(of, _)| of.clone()).collect()
+    }
+}
+
 // === impl Ledger ===
 
 impl Ledger {
-    pub(super) fn new(when: &When, default_namespace: &Arc<str>) -> Self {
-        let object = when.object.as_ref().map(|(kind, object)| {
-            let kind = match kind {
-                ObjectKind::ConfigMap => Kind::ConfigMap,
-                ObjectKind::Secret => Kind::Secret,
-            };
-            let namespace = match &object.namespace {
-                Some(namespace) => Arc::from(namespace.as_str()),
-                None => Arc::clone(default_namespace),
-            };
-            ObjectRef::new(kind, namespace, object.name.as_str())
-        });
+    /// Knows what an earlier attache has told, if there was one.
+    pub(super) fn new(when: &When, names: &Names, restored: Option<&RuleState>) -> Self {
+        let named = when.object.as_ref();
+        let object = named.map(|(kind, object)| names.object(*kind, object));
+        let resumes = restored.is_some();
+        let restored = restored.cloned().unwrap_or_default();
+        let of_rule = |of: &ObjectRef| object.as_ref().is_none_or(|object| object == of);
+        let told = restored.told.into_iter().filter(|(of, _)| of_rule(of));
+        let told: BTreeMap<_, _> = told.map(|(of, tags)| (of, Told::Tags(tags))).collect();
+        let mut shown = restored.shown;
+        shown.retain(|of, _| of_rule(of));
         Self {
-            object,
             keys: when.keys.clone(),
-            told: BTreeMap::new(),
-            shown: Shown::new(),
+            unseen: told.keys().chain(shown.keys()).cloned().collect(),
+            resumes,
+            told,
+            shown,
             meanwhile: Shown::new(),
+            object,
+        }
+    }
+
+    /// The objects that an earlier attache told of.
+    pub(super) fn unseen(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.unseen.iter()
+    }
+
+    /// What is to be kept over a restart of attache. `intent` is what an attempt is about to show
+    /// to the app: should attache end before the attempt does, the app may have read it.
+    pub(super) fn state(&self, intent: Option<&Pending>) -> RuleState {
+        let told = self.told.iter();
+        let mut shown = self.shown.clone();
+        for (reference, content) in intent.iter().flat_map(|pending| pending.contents.iter()) {
+            note(
+                &mut shown,
+                reference,
+                self.read_by(reference, content.as_deref()),
+            );
+        }
+        RuleState {
+            told: told.map(|(of, told)| (of.clone(), told.tags())).collect(),
+            shown,
+            acted: None,
+            progress: None,
         }
     }
 
@@ -92,13 +135,30 @@ impl Ledger {
             self.advance(reference, None);
             self.meanwhile.remove(reference);
         }
-        for reference in &observed.baselines {
-            if let Some(content) = self.now(reference, seen)
-                && !self.told.contains_key(reference)
-            {
-                self.told.insert(reference.clone(), Arc::clone(content));
-            }
+        let mut concerns = false;
+        for reference in &observed.gone {
+            concerns |= self.unseen.remove(reference);
         }
+        for Baseline {
+            reference,
+            restored,
+        } in &observed.baselines
+        {
+            let Some(content) = self.now(reference, seen).map(Arc::clone) else {
+                continue;
+            };
+            // What an earlier attache told of may have changed since.
+            concerns |= self.unseen.remove(reference);
+            if *restored && self.resumes && !self.told.contains_key(reference) {
+                // It came to an earlier attache, which told of other objects and not of this one.
+                concerns = true;
+                continue;
+            }
+            let told = self.told.entry(reference.clone());
+            told.or_insert(Told::Content(content));
+        }
+        let paused = observed.paused.iter();
+        concerns |= paused.filter(|of| self.sight(of, seen).is_some()).count() > 0;
         let steps = observed.steps.iter().filter(|step| self.concerns(step));
         let steps: Vec<&Step> = steps.collect();
         if busy {
@@ -106,7 +166,7 @@ impl Ledger {
                 self.read_meanwhile(step, seen);
             }
         }
-        !steps.is_empty()
+        concerns || !steps.is_empty()
     }
 
     fn read_meanwhile(&mut self, step: &Step, seen: &Seen) {
@@ -150,6 +210,9 @@ impl Ledger {
         for (reference, keys) in self.differences(seen) {
             let sight = self.sight(&reference, seen);
             let content = sight.map(|sight| Arc::clone(sight.content()));
+            if sight.is_some_and(Sight::is_paused) {
+                continue;
+            }
             if keys.is_empty() {
                 // Other keys than the rule's: nothing to tell, and no reason to keep the old ones.
                 self.advance(&reference, content);
@@ -162,7 +225,7 @@ impl Ledger {
                 reference: reference.clone(),
                 resource_version: sight.map_or("", Sight::resource_version).to_owned(),
                 keys,
-                annotations: BTreeMap::new(),
+                annotations: sight.map_or_else(BTreeMap::new, |s| s.annotations().clone()),
             });
             contents.push((reference, content));
         }
@@ -170,10 +233,19 @@ impl Ledger {
             change: Arc::new(Change {
                 objects,
                 since: since?,
-                content_hash: String::new(),
+                content_hash: self.content_hash(seen),
             }),
             contents: contents.into(),
         })
+    }
+
+    /// The objects with something to tell that their annotation holds.
+    pub(super) fn paused(&self, seen: &Seen) -> Vec<ObjectRef> {
+        let differences = self.differences(seen).into_iter();
+        let held = differences.filter(|(reference, keys)| {
+            !keys.is_empty() && self.sight(reference, seen).is_some_and(Sight::is_paused)
+        });
+        held.map(|(reference, _)| reference).collect()
     }
 
     /// The objects whose content differs, each with those of its differing keys that the rule is
@@ -186,19 +258,20 @@ impl Ledger {
                 known.chain(seen.objects().keys()).collect()
             }
         };
+        references.retain(|reference| !self.unseen.contains(*reference));
         references.sort();
         references.dedup();
         let mut differences = Vec::new();
         for reference in references {
             let (before, after) = (self.told.get(reference), self.now(reference, seen));
             let same = match (before, after) {
-                (Some(before), Some(after)) => Arc::ptr_eq(before, after),
+                (Some(before), Some(after)) => before.is(after),
                 (before, after) => before.is_none() && after.is_none(),
             };
             let shown = self.shown.get(reference);
             if !same || shown.is_some() {
-                let (before, after) = (before.map(|c| &**c), after.map(|c| &**c));
-                let mut keys = diff::keys(before, after).filtered(|key| self.wants(key));
+                let after = after.map(|c| &**c);
+                let mut keys = self.changes(reference, after);
                 if let Some(shown) = shown {
                     returned(&mut keys, shown, after);
                 }
@@ -220,7 +293,8 @@ impl Ledger {
             }
             Reached::Perhaps => {
                 for (reference, content) in pending.contents.iter() {
-                    self.perhaps_read(reference, content.as_deref());
+                    let keys = self.read_by(reference, content.as_deref());
+                    note(&mut self.shown, reference, keys);
                 }
             }
         }
@@ -229,17 +303,46 @@ impl Ledger {
         }
     }
 
-    fn perhaps_read(&mut self, reference: &ObjectRef, content: Option<&Content>) {
-        let before = self.told.get(reference).map(|told| &**told);
-        let keys = diff::keys(before, content).filtered(|key| self.wants(key));
-        let keys: Vec<_> = keys.keys().map(|key| presence(key, content)).collect();
-        note(&mut self.shown, reference, keys);
+    /// The keys of which an app that reads `content` sees another value than it was told of.
+    fn read_by(&self, reference: &ObjectRef, content: Option<&Content>) -> Vec<(String, bool)> {
+        let keys = self.changes(reference, content);
+        keys.keys().map(|key| presence(key, content)).collect()
+    }
+
+    /// The rule's keys that differ from what was told.
+    fn changes(&self, reference: &ObjectRef, after: Option<&Content>) -> KeyChanges {
+        let changes = match self.told.get(reference) {
+            Some(told) => told.changes(after),
+            None => diff::keys(None, after),
+        };
+        changes.filtered(|key| self.wants(key))
+    }
+
+    /// A hash of all that the rule is for; of a paused object, as it was told.
+    fn content_hash(&self, seen: &Seen) -> String {
+        let mut digest = Digest::default();
+        let references: Vec<&ObjectRef> = match &self.object {
+            Some(object) => vec![object],
+            None => seen.objects().keys().collect(),
+        };
+        for reference in references {
+            let Some(sight) = self.sight(reference, seen) else {
+                continue;
+            };
+            let told = match self.told.get(reference) {
+                Some(told) if sight.is_paused() => told.tags(),
+                _ => Told::Content(Arc::clone(sight.content())).tags(),
+            };
+            let tags = told.iter().filter(|(key, _)| self.wants(key));
+            digest.add(reference, tags);
+        }
+        digest.finish()
     }
 
     fn advance(&mut self, reference: &ObjectRef, content: Option<Arc<Content>>) {
         self.shown.remove(reference);
         match content {
-            Some(content) => self.told.insert(reference.clone(), content),
+            Some(content) => self.told.insert(reference.clone(), Told::Content(content)),
             None => self.told.remove(reference),
         };
     }

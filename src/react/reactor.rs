@@ -1,84 +1,67 @@
-//! Moves every rule from a change through settling, waiting for a mount, its attempts and retries.
+//! Moves rules from one thing to the next: files first, then actions in the order of the rules.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::future::{AbortHandle, abortable};
 use futures_util::stream::FuturesUnordered;
+use serde_json::Value;
 use tokio::time::Instant;
 
+use super::filing::{Filed, Filing};
 use super::journal;
-use super::ledger::{Ledger, Pending, Reached};
-use super::mount::{self, Expected};
-use super::schedule::Schedule;
+use super::keeper::Keeper;
+use super::lane::{Lane, Phase};
+use super::ledger::{Pending, Reached};
 use super::seen::Seen;
-use crate::actions::{Attempt, Change};
-use crate::config::{Rule, Settle};
+use crate::actions::{Attempt, Change, Progress};
+use crate::config::Rule;
+use crate::failpoint;
 use crate::metrics::Metrics;
 use crate::status::Board;
-use crate::store::{ObjectRef, Snapshot};
-
-/// How often an action is attempted in all.
-const ATTEMPTS: u32 = 5;
-/// The wait before the second attempt; it doubles with each further one.
-const BACKOFF: Duration = Duration::from_secs(1);
+use crate::store::Snapshot;
 
 /// Makes one attempt and reports on it.
 pub(super) type Act =
-    Box<dyn Fn(Arc<Rule>, Arc<Change>, Attempt) -> Running<Reached> + Send + Sync>;
-type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+    Box<dyn Fn(Arc<Rule>, Arc<Change>, Attempt, Progress) -> Running<Reached> + Send + Sync>;
+/// Looks at the world when a change comes.
+pub(super) type Notice =
+    Box<dyn Fn(Arc<Rule>, Arc<Change>) -> Running<Option<Value>> + Send + Sync>;
+pub(super) type Running<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Rules whose first attempts follow one another.
 type Line = VecDeque<(usize, Pending)>;
 
 /// All rules, and what is under way for them.
 pub(super) struct Reactor {
-    rules: Vec<Lane>,
+    pub(super) lanes: Vec<Lane>,
+    pub(super) filing: Filing,
+    pub(super) keeper: Keeper,
+    pub(super) act: Act,
+    pub(super) notice: Notice,
     seen: Seen,
     board: Board,
     metrics: Metrics,
-    act: Act,
     /// Attempts and waits under way.
     pub(super) events: FuturesUnordered<Running<Event>>,
     /// Whether a line of first attempts is under way.
     in_line: bool,
 }
 
-/// One rule's way.
-struct Lane {
-    rule: Arc<Rule>,
-    ledger: Ledger,
-    schedule: Schedule,
-    phase: Phase,
-    /// When it began to wait for its mount, however often the content changed since.
-    waiting: Option<Instant>,
-}
-
-enum Phase {
-    /// Nothing to do but what the schedule says.
-    Idle,
-    /// Waits for its mount, until aborted.
-    Waiting(AbortHandle),
-    /// The mount has caught up.
-    Ready(Pending),
-    /// In line, or its attempt is under way.
-    Busy,
-    /// Its attempt failed.
-    Retry {
-        at: Instant,
-        number: u32,
-        pending: Pending,
-    },
-}
-
 /// Something under way has ended.
 pub(super) enum Event {
     /// A rule's mount holds what was expected.
     Mounted { rule: usize, pending: Pending },
-    /// A wait was superseded.
-    Superseded,
+    /// A wait was superseded, or something was kept.
+    Nothing,
+    /// Files were written, or were not.
+    Filed(Filed),
+    /// A rule's action noticed something as its change came.
+    Noticed {
+        rule: usize,
+        content_hash: String,
+        noticed: Option<Value>,
+    },
     /// An attempt was made; `line` is what follows a first one.
     Attempted {
         rule: usize,
@@ -93,41 +76,45 @@ pub(super) enum Event {
 
 impl Reactor {
     pub(super) fn new(
-        rules: Vec<Rule>,
-        default_namespace: &Arc<str>,
-        settle: Settle,
+        lanes: Vec<Lane>,
+        filing: Filing,
+        keeper: Keeper,
+        (act, notice): (Act, Notice),
         board: Board,
         metrics: Metrics,
-        act: Act,
     ) -> Self {
-        let lane = |rule: Rule| Lane {
-            ledger: Ledger::new(&rule.when, default_namespace),
-            schedule: Schedule::new(rule.timing.settle.unwrap_or(settle)),
-            phase: Phase::Idle,
-            waiting: None,
-            rule: Arc::new(rule),
-        };
+        let unseen = lanes.iter().flat_map(|lane| lane.ledger.unseen().cloned());
         Self {
-            rules: rules.into_iter().map(lane).collect(),
-            seen: Seen::default(),
+            seen: Seen::expecting(unseen.collect()),
+            lanes,
+            filing,
+            keeper,
+            act,
+            notice,
             board,
             metrics,
-            act,
             events: FuturesUnordered::new(),
             in_line: false,
         }
     }
 
-    /// Takes over a newer snapshot: journals it, and starts the settle time of every rule that it
-    /// concerns. Whatever such a rule waits for is superseded.
-    pub(super) fn observe(&mut self, snapshot: &Snapshot) {
+    /// Takes over a newer snapshot: has it kept, journals it, and starts the settle time of every
+    /// rule that it concerns. Whatever such a rule waits for is superseded.
+    pub(super) fn observe(&mut self, snapshot: &Arc<Snapshot>) {
         let observed = self.seen.observe(snapshot);
+        self.keeper.content(Arc::clone(snapshot));
+        self.filing.observe(snapshot, &self.seen);
         let now = Instant::now();
-        for lane in &mut self.rules {
-            let busy = matches!(lane.phase, Phase::Busy);
+        for index in 0..self.lanes.len() {
+            let lane = &mut self.lanes[index];
+            let busy = lane.is_busy();
+            lane.look_again();
             if lane.ledger.observe(&observed, &self.seen, busy) {
                 lane.schedule.touch(now);
                 lane.supersede();
+                self.notice(index);
+            } else if !observed.baselines.is_empty() && !busy {
+                self.keep(index);
             }
         }
         for step in observed.steps {
@@ -135,12 +122,40 @@ impl Reactor {
         }
     }
 
-    /// Starts whatever is due: waits and retries at once, first attempts if no line is under way.
+    /// Has the action of a rule look at the world as its change comes.
+    fn notice(&mut self, index: usize) {
+        let lane = &mut self.lanes[index];
+        if !lane.stands_aside() {
+            return;
+        }
+        let Some(pending) = lane.ledger.pending(&self.seen) else {
+            return;
+        };
+        if !lane.notices(&pending.change) {
+            return;
+        }
+        let content_hash = pending.change.content_hash.clone();
+        let notice = (self.notice)(Arc::clone(&lane.rule), pending.change);
+        self.events.push(Box::pin(async move {
+            Event::Noticed {
+                rule: index,
+                content_hash,
+                noticed: notice.await,
+            }
+        }));
+    }
+
+    /// Starts whatever is due: files, waits and retries at once, first attempts if no line is under
+    /// way.
     pub(super) fn advance(&mut self, now: Instant) {
+        for writing in self.filing.begin(now) {
+            let event = async move { Event::Filed(writing.await) };
+            self.events.push(Box::pin(event));
+        }
         let mut line = Line::new();
-        for index in 0..self.rules.len() {
+        for index in 0..self.lanes.len() {
             let free = !self.in_line;
-            let lane = &mut self.rules[index];
+            let lane = &mut self.lanes[index];
             if matches!(lane.phase, Phase::Retry { at, .. } if at <= now) {
                 if let Phase::Retry {
                     number, pending, ..
@@ -154,43 +169,67 @@ impl Reactor {
                 line.push_back((index, pending));
                 continue;
             }
-            if !lane.may_settle(free) || !lane.schedule.take_due(now) {
-                continue;
-            }
-            match lane.ledger.pending(&self.seen) {
-                None => lane.undone(&self.board),
-                Some(pending) if lane.rule.after_mount.is_some() => {
-                    let wait = lane.wait(index, pending, now, &self.board);
-                    self.events.push(wait);
-                }
-                Some(pending) => {
-                    lane.phase = Phase::Busy;
-                    line.push_back((index, pending));
-                }
+            if let Some(pending) = self.settled(index, free, now) {
+                line.push_back((index, pending));
             }
         }
         self.next_in(line);
     }
 
+    /// What a rule is to tell now that its burst is over, unless it has to wait for something.
+    fn settled(&mut self, index: usize, free: bool, now: Instant) -> Option<Pending> {
+        let lane = &mut self.lanes[index];
+        let is_due = lane.schedule.due().is_some_and(|due| due <= now);
+        if !is_due || !lane.may_settle(free) {
+            return None;
+        }
+        lane.tell_paused(&lane.ledger.paused(&self.seen), &self.board);
+        let pending = lane.ledger.pending(&self.seen);
+        let objects = pending.as_ref().map(Pending::objects).unwrap_or_default();
+        if lane.waits_for_files(&objects, &self.filing) {
+            return None;
+        }
+        lane.schedule.take_due(now);
+        let Some(pending) = pending else {
+            lane.undone(&self.board);
+            return None;
+        };
+        let pending = pending.not_before(self.filing.since(&objects));
+        if lane.rule.after_mount.is_some() {
+            let wait = lane.wait(index, pending, now, &self.board);
+            self.events.push(wait);
+            return None;
+        }
+        lane.phase = Phase::Busy;
+        Some(pending)
+    }
+
     /// When [`Reactor::advance`] has something to do next; `None` if only an event can tell.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let due = |lane: &Lane| match &lane.phase {
-            Phase::Retry { at, .. } => Some(*at),
-            _ if lane.may_settle(!self.in_line) => lane.schedule.due(),
-            _ => None,
-        };
-        self.rules.iter().filter_map(due).min()
+        let lanes = self.lanes.iter();
+        let due = lanes.filter_map(|lane| lane.deadline(!self.in_line)).min();
+        due.into_iter().chain(self.filing.deadline()).min()
     }
 
     /// Takes over that something under way has ended.
     pub(super) fn finished(&mut self, event: Event) {
         match event {
-            Event::Superseded => {}
-            Event::Mounted { rule, pending } => {
-                let lane = &mut self.rules[rule];
-                self.board.problem(&lane.mount_subject(), None);
-                lane.waiting = None;
-                lane.phase = Phase::Ready(pending.since_now());
+            Event::Nothing => {}
+            Event::Mounted { rule, pending } => self.lanes[rule].mounted(pending, &self.board),
+            Event::Filed(filed) => {
+                self.filing.filed(filed, Instant::now());
+                self.lanes.iter_mut().for_each(Lane::look_again);
+            }
+            Event::Noticed {
+                rule,
+                content_hash,
+                noticed,
+            } => {
+                let lane = &mut self.lanes[rule];
+                lane.noticed(content_hash, noticed);
+                if !lane.is_busy() {
+                    self.keep(rule);
+                }
             }
             Event::Attempted {
                 rule,
@@ -199,7 +238,8 @@ impl Reactor {
                 reached,
                 line,
             } => {
-                self.rules[rule].attempted(attempt, pending, reached);
+                self.lanes[rule].attempted(attempt, pending, reached);
+                self.keep(rule);
                 if let Some(line) = line {
                     self.in_line = false;
                     self.next_in(line);
@@ -208,135 +248,54 @@ impl Reactor {
         }
     }
 
-    /// Starts the first attempt of the line's first rule; the others follow it.
+    /// Has what a rule was told kept.
+    fn keep(&mut self, index: usize) {
+        if self.keeper.is_on() {
+            let lane = &self.lanes[index];
+            let kept = self.keeper.rule(&lane.identity, lane.state(None));
+            self.events.push(Box::pin(async move {
+                kept.await;
+                Event::Nothing
+            }));
+        }
+    }
+
+    /// Starts the first attempt of the line's first rule; the others follow it, or go on at once if
+    /// it may take long.
     fn next_in(&mut self, mut line: Line) {
-        if let Some((index, pending)) = line.pop_front() {
-            self.in_line = true;
-            self.attempt(index, 1, pending, Some(line));
+        while let Some((index, pending)) = line.pop_front() {
+            if !self.lanes[index].stands_aside() {
+                self.in_line = true;
+                return self.attempt(index, 1, pending, Some(line));
+            }
+            self.attempt(index, 1, pending, None);
         }
     }
 
     fn attempt(&mut self, index: usize, number: u32, pending: Pending, line: Option<Line>) {
-        let lane = &mut self.rules[index];
-        lane.phase = Phase::Busy;
-        let attempt = Attempt {
-            number,
-            retry: backoff(number),
-        };
+        let lane = &mut self.lanes[index];
+        let attempt = lane.begin(number, &pending);
+        // Kept before it acts, and with it the content: should attache end in between, the next
+        // one knows what the app may have read.
+        let intent = self.keeper.is_on().then(|| lane.state(Some(&pending)));
+        let progress = lane.progress(&self.keeper, intent.as_ref());
+        let kept = intent.map(|intent| self.keeper.rule(&lane.identity, intent));
         let change = Arc::clone(&pending.change);
-        let running = (self.act)(Arc::clone(&lane.rule), change, attempt);
+        let running = (self.act)(Arc::clone(&lane.rule), change, attempt, progress);
         self.events.push(Box::pin(async move {
+            if let Some(kept) = kept {
+                kept.await;
+            }
+            failpoint::reach("rule-before-act");
+            let reached = running.await;
+            failpoint::reach("rule-after-act");
             Event::Attempted {
                 rule: index,
                 attempt,
                 pending,
-                reached: running.await,
+                reached,
                 line,
             }
         }));
-    }
-}
-
-/// The wait after a failed attempt, ±10 %; `None` after the last.
-fn backoff(number: u32) -> Option<Duration> {
-    (number < ATTEMPTS)
-        .then(|| (BACKOFF * (1 << (number - 1))).mul_f64(0.9 + 0.2 * fastrand::f64()))
-}
-
-// === impl Lane ===
-
-impl Lane {
-    fn take_phase(&mut self) -> Phase {
-        std::mem::replace(&mut self.phase, Phase::Idle)
-    }
-
-    /// Whether the end of a burst can be dealt with now. A rule with a mount waits for that first,
-    /// and so needs no line.
-    fn may_settle(&self, free: bool) -> bool {
-        !matches!(self.phase, Phase::Busy) && (free || self.rule.after_mount.is_some())
-    }
-
-    fn take_ready(&mut self) -> Option<Pending> {
-        match self.take_phase() {
-            Phase::Ready(pending) => {
-                self.phase = Phase::Busy;
-                Some(pending)
-            }
-            other => {
-                self.phase = other;
-                None
-            }
-        }
-    }
-
-    /// A newer change: the rule starts anew once it has settled. An attempt under way ends first.
-    fn supersede(&mut self) {
-        match self.take_phase() {
-            Phase::Busy => self.phase = Phase::Busy,
-            Phase::Waiting(wait) => wait.abort(),
-            Phase::Idle | Phase::Ready(_) | Phase::Retry { .. } => {}
-        }
-    }
-
-    /// Nothing is left to tell.
-    fn undone(&mut self, board: &Board) {
-        self.waiting = None;
-        board.problem(&self.rule.name, None);
-        board.problem(&self.mount_subject(), None);
-    }
-
-    fn mount_subject(&self) -> String {
-        format!("{} afterMount", self.rule.name)
-    }
-
-    fn wait(
-        &mut self,
-        index: usize,
-        pending: Pending,
-        now: Instant,
-        board: &Board,
-    ) -> Running<Event> {
-        let dir = self.rule.after_mount.clone().unwrap_or_default();
-        let references = pending.change.objects.iter().map(|o| &o.reference);
-        let objects: Vec<String> = references.map(ObjectRef::to_string).collect();
-        let problem = format!(
-            "waiting for the mount {} to hold the newest {}",
-            dir.display(),
-            objects.join(", ")
-        );
-        board.problem(&self.mount_subject(), Some(problem));
-        let since = *self.waiting.get_or_insert(now);
-        let expected = Expected::new(&self.ledger, &pending);
-        let rule = Arc::clone(&self.rule);
-        let (wait, handle) = abortable(async move {
-            mount::caught_up(&rule.name, dir, expected, since).await;
-        });
-        self.phase = Phase::Waiting(handle);
-        Box::pin(async move {
-            match wait.await {
-                Ok(()) => Event::Mounted {
-                    rule: index,
-                    pending,
-                },
-                Err(_) => Event::Superseded,
-            }
-        })
-    }
-
-    fn attempted(&mut self, attempt: Attempt, pending: Pending, reached: Reached) {
-        self.phase = Phase::Idle;
-        self.ledger.attempted(&pending, reached);
-        if reached == Reached::Yes {
-            return;
-        }
-        // A newer change is settling: it begins anew, with all that was not told.
-        let superseded = self.schedule.due().is_some();
-        if let Some(wait) = attempt.retry.filter(|_| !superseded) {
-            self.phase = Phase::Retry {
-                at: Instant::now() + wait,
-                number: attempt.number + 1,
-                pending,
-            };
-        }
     }
 }

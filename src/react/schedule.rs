@@ -1,54 +1,80 @@
-//! When a burst of changes is over: the settle time of one rule, as a pure function of moments.
+//! When a rule acts: after a burst is over, at a random moment of its splay, not too soon after it
+//! acted last. A pure function of moments, but for the one random number of a burst.
+
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::config::Settle;
 
-/// The settle time of one rule.
+/// When one rule, or one command, acts upon changes.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub(crate) struct Schedule {
     settle: Settle,
+    splay: Duration,
+    min_interval: Duration,
     burst: Option<Burst>,
+    /// Not before this, for it acted not long ago.
+    rests: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Burst {
     first: Instant,
     last: Instant,
+    /// Its part of the splay.
+    delay: Duration,
 }
 
 // === impl Schedule ===
 
 impl Schedule {
-    pub(super) fn new(settle: Settle) -> Self {
+    /// Acts after `settle`, a random part of `splay` later, and at least `min_interval` after it
+    /// acted last.
+    pub(crate) fn new(settle: Settle, splay: Duration, min_interval: Duration) -> Self {
         Self {
             settle,
+            splay,
+            min_interval,
             burst: None,
+            rests: None,
         }
     }
 
     /// Notes a change.
-    pub(super) fn touch(&mut self, now: Instant) {
+    pub(crate) fn touch(&mut self, now: Instant) {
         match &mut self.burst {
             Some(burst) => burst.last = now,
             None => {
                 self.burst = Some(Burst {
                     first: now,
                     last: now,
+                    delay: self.splay.mul_f64(fastrand::f64()),
                 });
             }
         }
     }
 
-    /// When the burst is over; `None` if there is none.
-    pub(super) fn due(&self) -> Option<Instant> {
-        let burst = self.burst.as_ref()?;
-        let Settle { quiet, longest } = self.settle;
-        Some((burst.last + quiet).min(burst.first + longest.max(quiet)))
+    /// Notes that something was done at `now`.
+    pub(crate) fn acted(&mut self, now: Instant) {
+        self.rests = Some(now + self.min_interval);
     }
 
-    /// Ends the burst if it is over; whether it was.
-    pub(super) fn take_due(&mut self, now: Instant) -> bool {
+    /// When it may act again at the earliest, if it acted.
+    pub(crate) fn rests(&self) -> Option<Instant> {
+        self.rests
+    }
+
+    /// When it is to act; `None` if nothing changed.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        let burst = self.burst.as_ref()?;
+        let Settle { quiet, longest } = self.settle;
+        let over = (burst.last + quiet).min(burst.first + longest.max(quiet));
+        Some((over + burst.delay).max(self.rests.unwrap_or(over)))
+    }
+
+    /// Ends the burst if it is to act; whether it is.
+    pub(crate) fn take_due(&mut self, now: Instant) -> bool {
         let due = self.due().is_some_and(|due| due <= now);
         if due {
             self.burst = None;
@@ -59,8 +85,6 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -70,10 +94,50 @@ mod tests {
     }
 
     fn schedule(quiet: u64, longest: u64) -> Schedule {
-        Schedule::new(Settle {
+        splayed(quiet, longest, 0, 0)
+    }
+
+    fn splayed(quiet: u64, longest: u64, splay: u64, min_interval: u64) -> Schedule {
+        let settle = Settle {
             quiet: millis(quiet),
             longest: millis(longest),
-        })
+        };
+        Schedule::new(settle, millis(splay), millis(min_interval))
+    }
+
+    #[test]
+    fn the_splay_comes_after_the_settle_time_and_changes_do_not_draw_again() {
+        let start = Instant::now();
+        let draw = || {
+            let mut schedule = splayed(250, 1000, 30_000, 0);
+            schedule.touch(start);
+            let first = schedule.due().unwrap();
+            // A storm moves it by what is left of the longest settle time, and no further.
+            for at in 0..100 {
+                schedule.touch(start + millis(at * 100));
+            }
+            let last = schedule.due().unwrap();
+            assert!(last >= first && last <= first + millis(750));
+            assert!(first >= start + millis(250) && first <= start + millis(30_250));
+            first
+        };
+        let draws: std::collections::BTreeSet<Instant> = (0..20).map(|_| draw()).collect();
+        assert!(draws.len() > 10, "{draws:?}");
+    }
+
+    #[test]
+    fn it_rests_after_it_acted() {
+        let (mut schedule, start) = (splayed(250, 1000, 0, 30_000), Instant::now());
+        schedule.touch(start);
+        assert!(schedule.take_due(start + millis(250)));
+        schedule.acted(start + millis(300));
+        schedule.touch(start + millis(400));
+        assert_eq!(schedule.due(), Some(start + millis(30_300)));
+        schedule.touch(start + millis(60_000));
+        assert_eq!(schedule.due(), Some(start + millis(30_300)));
+        assert!(schedule.take_due(start + millis(60_000)));
+        schedule.touch(start + millis(70_000));
+        assert_eq!(schedule.due(), Some(start + millis(70_250)));
     }
 
     #[test]

@@ -17,8 +17,10 @@ type ScopeKey = (Arc<str>, bool);
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     objects: BTreeMap<ObjectRef, Sight>,
-    /// The scopes that were synced in the newest snapshot.
-    synced: BTreeSet<ScopeKey>,
+    /// The scopes that held something to go by in the newest snapshot.
+    populated: BTreeSet<ScopeKey>,
+    /// Objects that an earlier attache told of and that have not been seen yet.
+    expected: BTreeSet<ObjectRef>,
 }
 
 /// One object as it was last seen.
@@ -34,11 +36,23 @@ pub(super) struct Sight {
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     /// Seen for the first time, through a scope that has just synced: where rules start from.
-    pub(super) baselines: Vec<ObjectRef>,
+    pub(super) baselines: Vec<Baseline>,
     /// Objects of expired scopes, of which nothing is known any more.
     pub(super) forgotten: Vec<ObjectRef>,
     /// Changes of content.
     pub(super) steps: Vec<Step>,
+    /// Objects whose actions are held from now on, or no more.
+    pub(super) paused: Vec<ObjectRef>,
+    /// Objects that an earlier attache told of and that have gone from a selector since.
+    pub(super) gone: Vec<ObjectRef>,
+}
+
+/// An object seen for the first time.
+#[derive(Debug)]
+pub(super) struct Baseline {
+    pub(super) reference: ObjectRef,
+    /// An earlier attache held it, and may not have told of it.
+    pub(super) restored: bool,
 }
 
 /// The change of one object from one snapshot to the next.
@@ -72,6 +86,16 @@ impl Sight {
 
     pub(super) fn resource_version(&self) -> &str {
         self.object.resource_version()
+    }
+
+    /// The annotations that attache reads.
+    pub(super) fn annotations(&self) -> &BTreeMap<String, String> {
+        self.object.annotations()
+    }
+
+    /// Whether the actions upon its changes are held.
+    pub(super) fn is_paused(&self) -> bool {
+        self.object.is_paused()
     }
 
     /// Whether the configuration names or selects it.
@@ -109,6 +133,14 @@ impl Sight {
 // === impl Seen ===
 
 impl Seen {
+    /// Nothing seen yet, and an earlier attache told of `expected`.
+    pub(super) fn expecting(expected: BTreeSet<ObjectRef>) -> Self {
+        Self {
+            expected,
+            ..Self::default()
+        }
+    }
+
     /// Every object, sorted.
     pub(super) fn objects(&self) -> &BTreeMap<ObjectRef, Sight> {
         &self.objects
@@ -119,29 +151,46 @@ impl Seen {
         let mut observed = Observed::default();
         for entry in snapshot.entries() {
             let scope = snapshot.scope_of(entry);
-            if scope.synced() {
-                self.found(&entry.object, key(scope), &mut observed);
+            if scope.populated() {
+                self.found(&entry.object, scope, &mut observed);
             }
         }
         self.objects.retain(|reference, sight| {
             snapshot.get(reference).is_some() || missed(reference, sight, snapshot, &mut observed)
         });
-        let synced = snapshot.scopes().iter().filter(|scope| scope.synced());
-        self.synced = synced.map(key).collect();
+        let populated = snapshot.scopes().iter().filter(|scope| scope.populated());
+        self.populated = populated.map(key).collect();
+        if !self.expected.is_empty() && declared(snapshot).all(Scope::synced) {
+            let named = |reference: &ObjectRef| {
+                declared(snapshot).any(|scope| scope.spec().names(reference))
+            };
+            let mut missing = std::mem::take(&mut self.expected);
+            missing.retain(|reference| !self.objects.contains_key(reference));
+            let gone = missing.into_iter().filter(|reference| !named(reference));
+            observed.gone = gone.collect();
+        }
         observed
     }
 
-    fn found(&mut self, object: &Arc<Object>, holder: ScopeKey, observed: &mut Observed) {
-        let reference = object.reference();
-        let first = !self.synced.contains(&holder);
+    fn found(&mut self, object: &Arc<Object>, scope: &Scope, observed: &mut Observed) {
+        let (reference, holder) = (object.reference(), key(scope));
+        let baseline = || Baseline {
+            reference: reference.clone(),
+            restored: scope.restored(),
+        };
+        let first = !self.populated.contains(&holder);
         let on_demand = holder.1;
         if let Some(sight) = self.objects.get_mut(reference) {
             if sight.present && sight.holder == holder && Arc::ptr_eq(&sight.object, object) {
                 return;
             }
+            let was_paused = sight.is_paused();
             let step = sight.update(object, holder, first);
+            if was_paused != object.is_paused() {
+                observed.paused.push(reference.clone());
+            }
             if first {
-                observed.baselines.push(reference.clone());
+                observed.baselines.push(baseline());
             }
             if !step.read.is_empty() || !step.acting.is_empty() {
                 observed.steps.push(step);
@@ -149,7 +198,7 @@ impl Seen {
             return;
         }
         if first || on_demand {
-            observed.baselines.push(reference.clone());
+            observed.baselines.push(baseline());
         } else {
             let keys = diff::keys(None, Some(object.content()));
             observed.steps.push(Step {
@@ -218,6 +267,12 @@ fn missed(
     }
     sight.present = false;
     is_named
+}
+
+/// The scopes that the configuration asks for.
+fn declared(snapshot: &Snapshot) -> impl Iterator<Item = &Scope> {
+    let scopes = snapshot.scopes().iter();
+    scopes.filter(|scope| !scope.spec().on_demand)
 }
 
 fn key(scope: &Scope) -> ScopeKey {

@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ impl World {
         let (seen, planned, start) = (Arc::clone(&calls), Arc::clone(&plan), Instant::now());
         let app: Arc<Mutex<App>> = Arc::default();
         let (apps, read) = (Arc::clone(&app), reader.clone());
-        let act: Act = Box::new(move |rule, change, attempt: Attempt| {
+        let act: Act = Box::new(move |rule, change, attempt: Attempt, _| {
             let newest = BTreeSet::from([content(&read)]);
             seen.lock().unwrap().push(Call {
                 rule: rule.name.clone(),
@@ -159,14 +159,19 @@ impl World {
                 reached
             })
         });
-        let namespace: Arc<str> = "default".into();
+        let notice: Notice = Box::new(|_, _| Box::pin(std::future::ready(None)));
+        let names = Names::new("default".into());
+        let readiness = Readiness::default();
+        let filing = Filing::new(&[], &names, board.clone(), metrics.clone(), &readiness);
+        let lanes = rules.into_iter();
+        let lanes = lanes.map(|rule| Lane::new(rule, &names, SETTLE, None));
         let reactor = Reactor::new(
-            rules,
-            &namespace,
-            SETTLE,
+            lanes.collect(),
+            filing,
+            Keeper::default(),
+            (act, notice),
             board.clone(),
             metrics.clone(),
-            act,
         );
         let (trigger, shutdown) = shutdown::channel();
         let task = tokio::spawn(follow(reactor, reader.clone(), shutdown));
@@ -424,7 +429,7 @@ async fn a_state_that_returns_during_retries_leaves_nothing_to_do() {
     world.put("a", &[("k", "0")]);
     sleep(LONG).await;
     assert_eq!(world.calls().len(), 5);
-    assert!(world.board.notes().problems.is_empty());
+    assert_eq!(world.board.notes().problems, BTreeMap::new());
 }
 
 #[tokio::test(start_paused = true)]
@@ -524,7 +529,7 @@ async fn a_rule_waits_for_its_mount_and_holds_up_nobody() {
         since > before,
         "an app could not read it before the mount had it"
     );
-    assert!(world.board.notes().problems.is_empty());
+    assert_eq!(world.board.notes().problems, BTreeMap::new());
     // Undone while it waits: nothing is left to do.
     world.put("a", &[("k", "3")]);
     sleep(LONG).await;
@@ -537,7 +542,7 @@ async fn a_rule_waits_for_its_mount_and_holds_up_nobody() {
             .count(),
         1
     );
-    assert!(world.board.notes().problems.is_empty());
+    assert_eq!(world.board.notes().problems, BTreeMap::new());
 }
 
 #[tokio::test(start_paused = true)]
@@ -600,17 +605,19 @@ async fn a_webhook_is_called_with_what_changed() {
         .wait_for(|snapshot| !snapshot.entries().is_empty())
         .await
         .unwrap();
-    let (namespace, notes) = ("default".into(), board.clone());
-    let task = tokio::spawn(run(
+    let notes = board.clone();
+    let inputs = Inputs {
         rules,
-        namespace,
-        none,
+        files: Vec::new(),
+        names: Names::new("default".into()),
+        settle: none,
         reader,
         board,
         metrics,
-        Tools::none(),
-        shutdown,
-    ));
+        tools: Tools::none(),
+        state: None,
+    };
+    let task = tokio::spawn(React::new(inputs, &Readiness::default()).run(shutdown));
     // The baseline has been seen once the task has run.
     tokio::task::yield_now().await;
     put("1");

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use crate::metrics::{self, Metrics};
 use crate::store::writer::Reads;
-use crate::store::{Kind, Object, ObjectRef, RawObject, ScopeWriter};
+use crate::store::{Kind, Object, ObjectRef, RawObject, ScopeWriter, Selects};
 use crate::upstream::Lease;
 
 use machine::{Effect, Failure, Input, Machine, Step};
@@ -46,6 +46,24 @@ impl Target {
             kind: reference.kind,
             namespace: Some(reference.namespace.to_string()),
             select: Select::Name(reference.name.to_string()),
+        }
+    }
+
+    /// What a scope selects; `None` for a directory, which no API server has.
+    #[must_use]
+    pub fn of(selects: &Selects) -> Option<Self> {
+        match selects {
+            Selects::Named(reference) => Some(Self::named(reference)),
+            Selects::Selector {
+                kind,
+                namespace,
+                labels,
+            } => Some(Self {
+                kind: *kind,
+                namespace: namespace.as_deref().map(str::to_owned),
+                select: Select::Labels(labels.to_string()),
+            }),
+            Selects::Directory(_) => None,
         }
     }
 }

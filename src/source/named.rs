@@ -1,7 +1,7 @@
 //! Readiness of what the configuration names: held until each object was read once.
 
 use crate::readiness::Pending;
-use crate::store::{Lookup, ObjectRef, Reader, Selects, Snapshot};
+use crate::store::{Lookup, ObjectRef, Reader, Scope, Selects, Snapshot};
 
 /// Something that the configuration asks for.
 #[derive(Debug, Clone)]
@@ -20,28 +20,36 @@ pub enum Wanted {
 // === impl Wanted ===
 
 impl Wanted {
-    fn is_synced(&self, snapshot: &Snapshot) -> bool {
+    /// Whether it was read; restored content counts if `restored` says so.
+    fn is_synced(&self, snapshot: &Snapshot, restored: bool) -> bool {
+        let counts = |scope: &Scope| scope.synced() || (restored && scope.restored());
         match self {
             Wanted::Object {
                 reference,
                 optional,
             } => match snapshot.lookup(reference.kind, &reference.namespace, &reference.name) {
-                Lookup::Found(..) => true,
+                Lookup::Found(_, scope) => counts(scope),
                 Lookup::Missing(_) => *optional,
-                Lookup::Pending(_) | Lookup::Refused(_) | Lookup::Unwatched => false,
+                Lookup::Pending(scope) => *optional && counts(scope),
+                Lookup::Refused(_) | Lookup::Unwatched => false,
             },
             Wanted::Scope(selects) => snapshot
                 .scopes()
                 .iter()
-                .any(|scope| scope.spec().selects == *selects && scope.synced()),
+                .any(|scope| scope.spec().selects == *selects && counts(scope)),
         }
     }
 }
 
-/// Drops each guard once what it stands for was read; returns when none is left.
-pub async fn hold_until_synced(mut reader: Reader, mut wanted: Vec<(Wanted, Pending)>) {
+/// Drops each guard once what it stands for was read, or with `restored` once it was restored from
+/// the state directory; returns when none is left.
+pub async fn hold_until_synced(
+    mut reader: Reader,
+    mut wanted: Vec<(Wanted, Pending)>,
+    restored: bool,
+) {
     let all = |snapshot: &Snapshot| {
-        wanted.retain(|(what, _)| !what.is_synced(snapshot));
+        wanted.retain(|(what, _)| !what.is_synced(snapshot, restored));
         wanted.is_empty()
     };
     reader.wait_for(all).await;
@@ -74,7 +82,7 @@ mod tests {
             })
             .into();
         readiness.seal();
-        let waiting = tokio::spawn(hold_until_synced(reader, wanted));
+        let waiting = tokio::spawn(hold_until_synced(reader, wanted, false));
         scopes[0].replace(vec![]);
         scopes[1].replace(vec![]);
         while readiness.check() != Err(vec!["must".into()]) {

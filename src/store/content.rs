@@ -105,7 +105,12 @@ impl fmt::Debug for Content {
 }
 
 impl Content {
-    pub(super) fn new(text: BTreeMap<String, String>, binary: BTreeMap<String, Vec<u8>>) -> Self {
+    /// Hashes the values; they are held since `since`.
+    pub(super) fn new(
+        text: BTreeMap<String, String>,
+        binary: BTreeMap<String, Vec<u8>>,
+        since: Instant,
+    ) -> Self {
         let mut values = BTreeMap::new();
         for (key, value) in text {
             values.insert(key.into_boxed_str(), Value::new(Bytes::from(value), false));
@@ -128,7 +133,7 @@ impl Content {
             values,
             etag,
             size,
-            since: Instant::now(),
+            since,
             json: OnceLock::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! What changed between two states, as pure functions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::content::Content;
@@ -62,6 +63,25 @@ pub fn keys(before: Option<&Content>, after: Option<&Content>) -> KeyChanges {
     for key in before.iter().flat_map(|content| content.values().keys()) {
         if after.and_then(|content| content.get(key)).is_none() {
             changes.removed.push(key.to_string());
+        }
+    }
+    changes
+}
+
+/// The keys that differ between a content of which the ETag of each key is known, and another.
+#[must_use]
+pub fn keys_by_tags(before: &BTreeMap<String, String>, after: Option<&Content>) -> KeyChanges {
+    let mut changes = KeyChanges::default();
+    for (key, value) in after.iter().flat_map(|content| content.values()) {
+        match before.get(&**key) {
+            None => changes.added.push(key.to_string()),
+            Some(tag) if tag != value.etag.as_str() => changes.changed.push(key.to_string()),
+            Some(_) => {}
+        }
+    }
+    for key in before.keys() {
+        if after.and_then(|content| content.get(key)).is_none() {
+            changes.removed.push(key.clone());
         }
     }
     changes

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::content::Content;
+
+/// The annotation that holds the actions upon an object's changes while it is `"true"`.
+pub const PAUSE: &str = "attache.dev/pause";
 
 /// The kinds of object whose keys are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,7 +155,7 @@ impl Object {
         {
             return Arc::clone(previous);
         }
-        let fresh = Content::new(raw.data, raw.binary_data);
+        let fresh = Content::new(raw.data, raw.binary_data, Instant::now());
         let content = match previous {
             Some(previous) if previous.content.etag() == fresh.etag() => {
                 Arc::clone(&previous.content)
@@ -172,6 +176,18 @@ impl Object {
             resource_version: raw.resource_version.into(),
             annotations: raw.annotations,
             content,
+        })
+    }
+
+    /// Hashes and freezes an object that an earlier attache held since `since`.
+    #[must_use]
+    pub(super) fn restore(raw: RawObject, since: Instant) -> Arc<Object> {
+        Arc::new(Object {
+            reference: raw.reference,
+            uid: raw.uid,
+            resource_version: raw.resource_version.into(),
+            annotations: raw.annotations,
+            content: Arc::new(Content::new(raw.data, raw.binary_data, since)),
         })
     }
 
@@ -209,6 +225,14 @@ impl Object {
     #[must_use]
     pub fn content(&self) -> &Arc<Content> {
         &self.content
+    }
+
+    /// Whether the annotation [`PAUSE`] holds the actions upon its changes.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.annotations
+            .get(PAUSE)
+            .is_some_and(|value| value == "true")
     }
 
     /// Whether `resource_version` of an object with this `uid` is older than, or the same as, what

@@ -96,7 +96,7 @@ pub enum Contact {
     },
     /// What is held is current.
     Live,
-    /// The last good content is held.
+    /// The last good content is held, read by this attache or restored.
     Lost {
         /// When the source was last heard from.
         since: Instant,
@@ -163,6 +163,18 @@ impl Scope {
     #[must_use]
     pub fn synced(&self) -> bool {
         self.synced
+    }
+
+    /// Whether what it holds was held by an earlier attache and has not been read by this one.
+    #[must_use]
+    pub fn restored(&self) -> bool {
+        !self.synced && matches!(self.contact, Contact::Lost { .. })
+    }
+
+    /// Whether it holds something to go by: it was read, or restored.
+    #[must_use]
+    pub fn populated(&self) -> bool {
+        self.synced || self.restored()
     }
 
     /// Whether what it holds is current.

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::object::{Object, ObjectRef, RawObject};
+use super::reader::Reader;
 use super::scope::{Contact, Scope, ScopeSpec};
 use super::snapshot::Snapshot;
 
@@ -27,7 +28,7 @@ pub fn new(max_bytes: usize) -> (Writer, Reader) {
         Writer {
             state: Arc::new(Mutex::new(state)),
         },
-        Reader { receiver },
+        Reader::new(receiver),
     )
 }
 
@@ -113,6 +114,30 @@ impl ScopeWriter {
     #[must_use]
     pub fn max_bytes(&self) -> usize {
         lock(&self.state).max_bytes
+    }
+
+    /// Puts objects there that an earlier attache held, each since the moment beside it, last known
+    /// current at `contact`. They stay until the scope is read; nothing happens if it was.
+    pub fn restore(&self, objects: Vec<(RawObject, Instant)>, contact: Instant) {
+        self.edit(|scope, budget| {
+            if scope.synced {
+                return false;
+            }
+            let mut held = BTreeMap::new();
+            for (raw, since) in objects {
+                let object = Object::restore(raw, since);
+                match budget.take(object.content().size()) {
+                    Ok(()) => drop(held.insert(object.reference().clone(), object)),
+                    Err(reason) => tell_refused(object.reference(), &reason),
+                }
+            }
+            scope.objects = Arc::new(held);
+            scope.contact = Contact::Lost {
+                since: contact,
+                reason: "restored from the state directory, not read from the source yet".into(),
+            };
+            true
+        });
     }
 
     /// Puts `objects` in place of all the scope held: a complete list. The scope is then synced
@@ -232,12 +257,12 @@ impl ScopeWriter {
         let reason = reason.into();
         self.edit(|scope, _| {
             scope.contact = match (&scope.contact, scope.synced) {
-                (_, false) => Contact::Never {
-                    reason: Some(reason),
-                },
-                (Contact::Lost { since, .. }, true) => Contact::Lost {
+                (Contact::Lost { since, .. }, _) => Contact::Lost {
                     since: *since,
                     reason,
+                },
+                (_, false) => Contact::Never {
+                    reason: Some(reason),
                 },
                 (_, true) => Contact::Lost { since, reason },
             };
@@ -327,41 +352,6 @@ impl Budget {
     fn reason(&self, bytes: usize) -> Arc<str> {
         let Self { held, max } = self;
         format!("{bytes} bytes on top of {held} held would exceed --max-bytes {max}").into()
-    }
-}
-
-/// Reads the newest snapshot, and waits for the next.
-#[derive(Clone)]
-pub struct Reader {
-    receiver: watch::Receiver<Arc<Snapshot>>,
-}
-
-// === impl Reader ===
-
-impl Reader {
-    /// The newest snapshot.
-    #[must_use]
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.receiver.borrow())
-    }
-
-    /// Waits until a snapshot exists that this reader has not seen through
-    /// [`Reader::changed`] yet, and returns it. `None` once all writers are gone.
-    pub async fn changed(&mut self) -> Option<Arc<Snapshot>> {
-        self.receiver.changed().await.ok()?;
-        Some(Arc::clone(&self.receiver.borrow_and_update()))
-    }
-
-    /// Waits for a snapshot, the present one included, of which `condition` holds.
-    pub async fn wait_for(
-        &mut self,
-        mut condition: impl FnMut(&Snapshot) -> bool,
-    ) -> Option<Arc<Snapshot>> {
-        self.receiver
-            .wait_for(|snapshot| condition(snapshot))
-            .await
-            .ok()
-            .map(|s| Arc::clone(&s))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Every way in which an object comes, changes, moves and goes, and what rules make of it.
 
 use super::*;
-use crate::config::ObjectName;
-use crate::store::{RawObject, Reader, ScopeSpec, ScopeWriter, Selects, Writer, new};
+use crate::config::{ObjectKind, ObjectName};
+use crate::store::{Kind, RawObject, Reader, ScopeSpec, ScopeWriter, Selects, Writer, new};
 
 /// A store, what was seen of it, and one rule's ledger.
 struct World {
@@ -74,7 +74,7 @@ impl World {
             writer,
             reader,
             seen: Seen::default(),
-            ledger: Ledger::new(when, &"default".into()),
+            ledger: Ledger::new(when, &Names::new("default".into()), None),
             left: None,
             busy: false,
         }
@@ -350,10 +350,7 @@ fn a_rule_sees_its_object_and_its_keys_only() {
             .content(),
     );
     let kept = &world.ledger.told[&reference("a")];
-    assert!(
-        Arc::ptr_eq(kept, &newest),
-        "older content is not kept for nothing"
-    );
+    assert!(kept.is(&newest), "older content is not kept for nothing");
     put(&scope, "a", 3, &[("nginx.conf", "2"), ("other", "3")]);
     assert_eq!(world.told(), ["a ~nginx.conf"]);
 }
