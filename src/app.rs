@@ -221,7 +221,7 @@ impl App {
             self.board.clone(),
             self.metrics.clone(),
             Tools {
-                children: Children,
+                children: Children::default(),
                 upstream: self.upstream.clone(),
                 namespace: Arc::clone(&self.namespace),
                 pod_name: "".into(),
