@@ -6,6 +6,7 @@
 
 mod children;
 mod find;
+mod handle;
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,7 +18,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::config::SignalAction;
-pub use children::{Child, Children};
+pub use children::{Child, Children, Orphans};
 use find::Candidate;
 
 /// The inode of the PID namespace that the kernel boots with (`PROC_PID_INIT_INO` in Linux'
