@@ -221,7 +221,7 @@ fn send(action: &SignalAction, signal: Signal, candidate: &Candidate) -> Result<
 }
 
 /// Whether the signal's default action ends the process (signal(7), "Standard signals").
-fn ends_by_default(signal: Signal) -> bool {
+pub(crate) fn ends_by_default(signal: Signal) -> bool {
     ![
         Signal::CHILD,
         Signal::CONT,
