@@ -140,7 +140,7 @@ impl App {
             serve: config.serve.clone(),
             proxy: config.proxy.clone(),
             max_bytes: config.source.max_bytes,
-            children: Children,
+            children: Children::default(),
         };
         // Before the sources, so that rules see the first snapshot as their baseline.
         app.start_rules(&config, state);

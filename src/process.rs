@@ -6,6 +6,7 @@
 
 mod children;
 mod find;
+mod handle;
 
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
@@ -17,7 +18,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::config::SignalAction;
-pub use children::{Child, Children};
+pub use children::{Child, Children, Orphans};
 use find::Candidate;
 
 /// The inode of the PID namespace that the kernel boots with (`PROC_PID_INIT_INO` in Linux'
@@ -220,7 +221,7 @@ fn send(action: &SignalAction, signal: Signal, candidate: &Candidate) -> Result<
 }
 
 /// Whether the signal's default action ends the process (signal(7), "Standard signals").
-fn ends_by_default(signal: Signal) -> bool {
+pub(crate) fn ends_by_default(signal: Signal) -> bool {
     ![
         Signal::CHILD,
         Signal::CONT,

@@ -4,6 +4,9 @@
 // Helpers fail loudly too: in a test a panic is the report.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "process/orphans.rs"]
+mod orphans;
+
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;

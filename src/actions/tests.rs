@@ -31,7 +31,7 @@ impl Tools {
     /// Tools without an API server.
     pub(crate) fn none() -> Self {
         Self {
-            children: Children,
+            children: Children::default(),
             upstream: None,
             namespace: "default".into(),
             pod_name: "web-1".into(),

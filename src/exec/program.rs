@@ -1,0 +1,143 @@
+//! The command as a process: how it is started, signalled and ended.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Command, ExitStatus};
+
+use procfs::process::Process;
+use rustix::process::{Pid, getpgid, getpgrp};
+
+use super::ExecError;
+use super::env::Variables;
+use crate::config::Signal;
+use crate::process::{Child, Children, ends_by_default};
+
+/// What of attache's own environment is for attache alone.
+const OWN: [&str; 2] = ["ATTACHE_TOKEN", "FAILPOINT"];
+
+/// The command, as it can be started again and again.
+#[derive(Debug)]
+pub(super) struct Program {
+    argv: Vec<OsString>,
+    inherited: Vec<(OsString, OsString)>,
+    /// attache is in the foreground of the terminal that is its stdin.
+    terminal: bool,
+    children: Children,
+}
+
+/// The command while it runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    child: Child,
+    terminal: bool,
+}
+
+// === impl Program ===
+
+impl Program {
+    /// `environment` is attache's own.
+    pub(super) fn new(
+        argv: Vec<OsString>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        children: Children,
+    ) -> Self {
+        let environment = environment.into_iter();
+        Self {
+            argv,
+            inherited: environment
+                .filter(|(name, _)| OWN.iter().all(|own| name != own))
+                .collect(),
+            terminal: in_foreground(),
+            children,
+        }
+    }
+
+    /// The names that attache's environment gives the command.
+    pub(super) fn inherited(&self) -> BTreeSet<OsString> {
+        self.inherited
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Starts it with attache's environment under `variables`.
+    pub(super) fn start(&self, variables: &Variables) -> Result<Running, ExecError> {
+        let (program, args) = self.argv.split_first().ok_or(ExecError::NoCommand)?;
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .env_clear()
+            .envs(self.inherited.iter().map(|(name, value)| (name, value)))
+            .envs(variables.iter());
+        // In a terminal, a process group of its own would be in the background: only the foreground
+        // group reads from it and gets its Ctrl-C.
+        if !self.terminal {
+            command.process_group(0);
+        }
+        let child = self.children.spawn(&mut command);
+        let child = child.map_err(|error| ExecError::start(program, error))?;
+        Ok(Running {
+            child,
+            terminal: self.terminal,
+        })
+    }
+}
+
+/// Whether stdin is a terminal, and attache in its foreground process group.
+fn in_foreground() -> bool {
+    let stat = || Process::myself().and_then(|process| process.stat());
+    io::stdin().is_terminal() && stat().is_ok_and(|stat| stat.tpgid == stat.pgrp)
+}
+
+// === impl Running ===
+
+impl Running {
+    pub(super) fn id(&self) -> i32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended.
+    pub(super) async fn ended(&mut self) -> ExitStatus {
+        self.child.ended().await
+    }
+
+    pub(super) fn signal(&self, signal: &Signal) -> io::Result<()> {
+        self.child.signal(signal)
+    }
+
+    /// Ends it, with all of its process group if it leads one.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        if self.terminal {
+            return self.child.kill();
+        }
+        self.child.signal_group(&Signal {
+            number: rustix::process::Signal::KILL.as_raw(),
+            name: "KILL".to_owned(),
+        })
+    }
+
+    /// Whether the signal cannot end it: it catches it, or the default does not end a process. One
+    /// that is gone survives everything.
+    pub(super) fn survives(&self, signal: &Signal) -> bool {
+        let status = Process::new(self.id()).and_then(|process| process.status());
+        let caught = 1 << (signal.number - 1);
+        status.map_or(true, |status| status.sigcgt & caught != 0)
+            || rustix::process::Signal::from_named_raw(signal.number)
+                .is_some_and(|signal| !ends_by_default(signal))
+    }
+
+    /// Whether what the terminal sends to attache reaches the command without it: while they share
+    /// a process group. A shell with job control has made one of its own.
+    pub(super) fn shares_terminal(&self) -> bool {
+        let group = || getpgid(Pid::from_raw(self.id()));
+        self.terminal && group().is_ok_and(|group| group == getpgrp())
+    }
+}
+
+/// The exit code that stands for how a process ended: its own, or 128+n for a signal.
+pub(super) fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
