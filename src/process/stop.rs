@@ -29,6 +29,9 @@ pub enum StopError {
     /// It was not found, or could not be signalled.
     #[error(transparent)]
     Signal(#[from] SignalError),
+    /// It got TERM, and what follows failed.
+    #[error("after SIGTERM: {0}")]
+    AfterTerm(SignalError),
     /// It got KILL and is still there.
     #[error(
         "{0} is still there after SIGKILL: either it waits for a disk or a network file system, or \
@@ -54,7 +57,7 @@ impl StopError {
     pub fn may_have_reached(&self) -> bool {
         match self {
             Self::Signal(error) => matches!(error, SignalError::Partly { .. }),
-            Self::StillThere(_) | Self::Partly { .. } => true,
+            Self::AfterTerm(_) | Self::StillThere(_) | Self::Partly { .. } => true,
         }
     }
 }
@@ -122,15 +125,17 @@ fn terminate(
 
 /// Waits for a process that got TERM; whether it ended by itself, and was not killed.
 async fn end(opened: &Opened, grace: Duration) -> Result<bool, StopError> {
-    let failed = |error: std::io::Error| SignalError::Failed {
-        process: opened.process.clone(),
-        error: format!("it had SIGTERM, and its end cannot be awaited: {error}"),
+    let failed = |error: std::io::Error| {
+        StopError::AfterTerm(SignalError::Failed {
+            process: opened.process.clone(),
+            error: format!("its end cannot be awaited: {error}"),
+        })
     };
     if let Ok(ended) = timeout(grace, handle::ended(&opened.handle)).await {
         ended.map_err(failed)?;
         return Ok(true);
     }
-    if !opened.send(Signal::KILL)? {
+    if !opened.send(Signal::KILL).map_err(StopError::AfterTerm)? {
         return Ok(true);
     }
     match timeout(KILLED, handle::ended(&opened.handle)).await {

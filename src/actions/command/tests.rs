@@ -97,7 +97,7 @@ impl Log {
     /// The fields of each event.
     fn events(&self) -> Vec<Value> {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let events = text.lines().map(|l| serde_json::from_str::<Value>(l));
+        let events = text.lines().map(serde_json::from_str::<Value>);
         events
             .map(|event| event.unwrap()["fields"].take())
             .collect()
