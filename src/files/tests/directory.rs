@@ -243,6 +243,7 @@ fn no_link_leads_out_of_the_directory() {
 }
 
 #[test]
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
 fn files_have_the_group_that_the_directory_passes_on() {
     let dir = tempfile::tempdir().unwrap();
     let group = 12_345;
