@@ -54,6 +54,15 @@ pub fn parse(
         ) {
             return Parsed::Text(error.to_string());
         }
+        if let Some(command) = without_dashes(&error, &args) {
+            faults.push(format!(
+                "{command:?} is no flag of attache exec: write the command after --, as attache exec -- {command}"
+            ));
+            return Parsed::Command {
+                command: None,
+                faults,
+            };
+        }
         faults.push(one_line(&error));
         if !remove_unknown(&error, &mut args) {
             return Parsed::Command {
@@ -138,6 +147,20 @@ fn one_line(error: &clap::Error) -> String {
         .filter(|paragraph| !paragraph.is_empty())
         .collect();
     format!("{}; see attache --help", told.join("; "))
+}
+
+/// The command of `attache exec`, if it is given without `--` before it: what follows it is not
+/// looked at, for it would be taken for attache's flags.
+fn without_dashes<'a>(error: &'a clap::Error, args: &[OsString]) -> Option<&'a str> {
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(unknown)) if error.kind() == ErrorKind::UnknownArgument => {
+            unknown
+        }
+        _ => return None,
+    };
+    let exec =
+        args.get(1).is_some_and(|name| name == "exec") && !args.iter().any(|arg| arg == "--");
+    (exec && !unknown.starts_with('-')).then_some(unknown)
 }
 
 /// Takes the argument that `error` does not know out of `args`, with what looks like its value.

@@ -179,6 +179,12 @@ fn each_flag_is_checked() {
         assert_eq!(faults.lines().len(), 1, "{args:?}: {faults}");
         assert!(faults.lines()[0].contains(says), "{args:?}: {faults}");
     }
+    let faults = load(&["--keep", "app", "-g", "x"], &[], None).unwrap_err();
+    assert_eq!(faults.lines().len(), 1, "{faults}");
+    assert!(
+        faults.lines()[0].ends_with("as attache exec -- app"),
+        "{faults}"
+    );
     for args in [&[][..], &["--"]] {
         let faults = load(args, &[], None).unwrap_err();
         assert_eq!(
