@@ -67,14 +67,6 @@ impl Readiness {
         }
     }
 
-    /// Waits until ready.
-    pub async fn ready(&self) {
-        let mut ask = tokio::time::interval(std::time::Duration::from_millis(20));
-        while self.check().is_err() {
-            ask.tick().await;
-        }
-    }
-
     /// `Ok` when ready; else the names of what is waited for, sorted.
     ///
     /// # Errors
