@@ -6,6 +6,7 @@
 //! is described in [`webhook`].
 
 pub mod command;
+mod payload;
 pub mod progress;
 pub mod restart;
 pub mod signal;

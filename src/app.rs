@@ -17,6 +17,7 @@ use tracing::info;
 use crate::actions::Tools;
 use crate::api::Api;
 use crate::config::{Config, Serve};
+use crate::exec::{self, ExecError};
 use crate::http::{self, Limits, Listener, Meters};
 use crate::metrics::Metrics;
 use crate::process::Children;
@@ -43,6 +44,9 @@ pub enum Fatal {
     /// The configuration cannot work here; exit code 64.
     #[error("{0}")]
     Configuration(String),
+    /// The command of `attache exec` was not started; its exit code is the error's.
+    #[error(transparent)]
+    Command(#[from] ExecError),
     /// Something failed; exit code 1.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
@@ -80,6 +84,8 @@ pub struct App {
     proxy: Option<config::Proxy>,
     max_bytes: usize,
     children: Children,
+    settle: config::Settle,
+    exec: Option<config::Exec>,
 }
 
 /// Opens the state directory, if there is one.
@@ -136,12 +142,15 @@ impl App {
             admin,
             bound,
             demander: None,
-            upstream,
+            upstream: upstream.clone(),
             serve: config.serve.clone(),
             proxy: config.proxy.clone(),
             max_bytes: config.source.max_bytes,
-            children: Children::default(),
+            children: Children::new(guards::orphans(upstream.as_ref())),
+            settle: config.settle,
+            exec: config.exec.clone(),
         };
+        app.start_reaping()?;
         // Before the sources, so that rules see the first snapshot as their baseline.
         app.start_rules(&config, state);
         let ready_from_state = config.state.as_ref().is_some_and(|state| state.ready);
@@ -164,11 +173,33 @@ impl App {
         &self.bound
     }
 
-    /// Serves until `stop` completes, then drains and ends every task.
+    /// What `attache exec` runs, as a future that ends when the command has; `None` for `attache
+    /// run`. To be given to [`App::run`].
+    pub fn command(
+        &self,
+        signals: exec::Signals,
+    ) -> Option<impl Future<Output = Result<exec::Ended, ExecError>> + use<>> {
+        let inputs = exec::Inputs {
+            reader: self.reader.clone(),
+            readiness: self.readiness.clone(),
+            board: self.board.clone(),
+            metrics: self.metrics.clone(),
+            namespace: Arc::clone(&self.namespace),
+            settle: self.settle,
+            children: self.children.clone(),
+            environment: std::env::vars_os().collect(),
+            signals,
+            shutdown: self.stop.clone(),
+        };
+        Some(exec::run(self.exec.clone()?, inputs))
+    }
+
+    /// Serves until `stop` completes, then drains and ends every task, and returns what `stop` did.
     ///
     /// # Errors
-    /// [`Fatal::Other`] if a task ended that should not have: no half of attache goes on.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Fatal> {
+    /// [`Fatal::Other`] if a task ended that should not have: no half of attache goes on. With
+    /// `attache exec` the command has been asked to end then, and `stop` awaited.
+    pub async fn run<T>(mut self, stop: impl Future<Output = T>) -> Result<T, Fatal> {
         let (draining, drain) = shutdown::channel();
         let (router, admin) = self.routers(&drain).context("the routes collide")?;
         let limits = Limits::new(self.serve.max_connections);
@@ -178,7 +209,9 @@ impl App {
         };
         let main = std::mem::take(&mut self.main);
         let mut serving = JoinSet::new();
-        serving.spawn(http::serve(main, Arc::new(router), limits, meters, drain));
+        if !main.is_empty() {
+            serving.spawn(http::serve(main, Arc::new(router), limits, meters, drain));
+        }
         let listeners = std::mem::take(&mut self.admin);
         if !listeners.is_empty() {
             let limits = Limits::new(self.serve.max_connections);
@@ -186,10 +219,17 @@ impl App {
             let admin = http::serve(listeners, Arc::new(admin), limits, Meters::default(), stop);
             self.tasks.spawn(task("admin listener", admin));
         }
-        tokio::select! {
-            () = stop => {}
-            error = self.ends(&mut serving) => return Err(error.into()),
-        }
+        tokio::pin!(stop);
+        let stopped = tokio::select! {
+            stopped = &mut stop => stopped,
+            error = self.ends(&mut serving) => {
+                self.stopping.stop();
+                if self.exec.is_some() {
+                    stop.await;
+                }
+                return Err(error.into());
+            }
+        };
         info!(delay = ?self.serve.shutdown_delay, "stopping: not ready any more");
         self.readiness.stopping();
         let delay = self.serve.shutdown_delay;
@@ -202,7 +242,7 @@ impl App {
         self.stopping.stop();
         self.tasks.shutdown().await;
         info!("stopped");
-        Ok(())
+        Ok(stopped)
     }
 
     /// Waits for a task that should not end to do so.
@@ -237,6 +277,20 @@ impl App {
         let upstream = self.upstream.clone()?;
         let proxy = Proxy::new(upstream, config, self.metrics.clone(), drain.clone());
         Some(Outside::new(proxy, config))
+    }
+
+    /// Reaps what attache starts, and the orphans that come to it as PID 1 or under `attache exec`.
+    fn start_reaping(&mut self) -> Result<(), Fatal> {
+        if self.exec.is_some() {
+            let adopted = self.children.become_subreaper();
+            adopted.context("cannot become the parent of orphans")?;
+        }
+        let children = self.children.clone();
+        self.tasks.spawn(task("reaper", async move {
+            let Err(error) = children.reap().await;
+            tracing::error!(%error, "SIGCHLD cannot be handled; attache ends");
+        }));
+        Ok(())
     }
 
     fn start_rules(&mut self, config: &Config, state: Option<(Arc<StateDir>, Restored)>) {

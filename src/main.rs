@@ -1,7 +1,8 @@
 //! The `attache` binary: reads its command line and maps errors to exit codes.
 //!
 //! 0: done; 1: failed; 2: `get` could not reach the sidecar; 64: wrong flags or files (EX_USAGE
-//! of sysexits.h).
+//! of sysexits.h). `exec` exits as its command did, with 128+n if signal n ended it, 126 if it
+//! cannot be executed, 127 if there is none.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -79,8 +80,9 @@ fn run(runtime: &tokio::runtime::Runtime, config: Config) -> ExitCode {
         return fail(USAGE, &error);
     }
     match runtime.block_on(app::run(config)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error @ Fatal::Configuration(_)) => fail(USAGE, &error),
+        Err(Fatal::Command(error)) => fail(error.exit_code(), &error),
         // With its causes, on one line.
         Err(error @ Fatal::Other(_)) => fail(1, &error),
     }

@@ -2,24 +2,28 @@
 //!
 //! Processes are found afresh each time, and only those whose parent does not match: a master, not
 //! its workers. A process is opened by pidfd, matched again, so that a recycled PID is never hit,
-//! and signalled only if that cannot end it by the signal's default.
+//! and signalled only if that cannot end it by the signal's default. [`stop`] is for what is meant to
+//! end. Programs that attache starts itself are [`Children`].
 
 mod children;
 mod find;
 mod handle;
+mod stop;
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use procfs::process::Process;
+use procfs::process::{Process, Status};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::config::SignalAction;
+use crate::config::{ProcessMatch, SignalAction};
 pub use children::{Child, Children, Orphans};
 use find::Candidate;
+pub use stop::{StopError, Stopped, stop};
 
 /// The inode of the PID namespace that the kernel boots with (`PROC_PID_INIT_INO` in Linux'
 /// `include/linux/proc_ns.h`).
@@ -168,56 +172,91 @@ pub fn signal(action: &SignalAction, since: Instant) -> Result<Signalled, Signal
     }
 }
 
+/// A process that was found, matched again after it was opened.
+#[derive(Debug)]
+struct Opened {
+    process: Found,
+    handle: OwnedFd,
+    status: Status,
+}
+
+// === impl Opened ===
+
+impl Opened {
+    /// `None` if the process went, or became another, in the meantime.
+    fn new(candidate: &Candidate, target: &ProcessMatch) -> Result<Option<Self>, SignalError> {
+        let process = candidate.found();
+        let failed = |error: &dyn fmt::Display| SignalError::Failed {
+            process: process.clone(),
+            error: error.to_string(),
+        };
+        let Some(pid) = Pid::from_raw(candidate.pid) else {
+            return Ok(None);
+        };
+        let handle = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(handle) => handle,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(failed(&format_args!("pidfd_open: {error}"))),
+        };
+        // The PID may have changed hands before it was opened.
+        let again = Candidate::read(candidate.pid);
+        if !again.is_some_and(|now| now.start == candidate.start && now.matches(target)) {
+            return Ok(None);
+        }
+        match Process::new(candidate.pid).and_then(|p| p.status()) {
+            Ok(status) => Ok(Some(Self {
+                process,
+                handle,
+                status,
+            })),
+            Err(procfs::ProcError::NotFound(_)) => Ok(None),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// Whether the process has a handler for the signal.
+    fn catches(&self, signal: Signal) -> bool {
+        self.status.sigcgt & (1 << (signal.as_raw() - 1)) != 0
+    }
+
+    /// Sends the signal; `false` if the process went in the meantime.
+    fn send(&self, signal: Signal) -> Result<bool, SignalError> {
+        match pidfd_send_signal(&self.handle, signal) {
+            Ok(()) => Ok(true),
+            Err(Errno::SRCH) => Ok(false),
+            Err(Errno::PERM | Errno::ACCESS) => {
+                let ours = rustix::process::geteuid().as_raw();
+                Err(SignalError::NotPermitted {
+                    process: self.process.clone(),
+                    theirs: self.status.ruid,
+                    ours,
+                    also: if self.status.ruid == ours {
+                        "; the UIDs being the same, a seccomp, AppArmor or SELinux profile forbids it"
+                    } else {
+                        ""
+                    },
+                })
+            }
+            Err(error) => Err(SignalError::Failed {
+                process: self.process.clone(),
+                error: format!("pidfd_send_signal: {error}"),
+            }),
+        }
+    }
+}
+
 /// Sends the signal; `false` if the process went, or became another, in the meantime.
 fn send(action: &SignalAction, signal: Signal, candidate: &Candidate) -> Result<bool, SignalError> {
-    let process = candidate.found();
-    let failed = |error: &dyn fmt::Display| SignalError::Failed {
-        process: process.clone(),
-        error: error.to_string(),
-    };
-    let Some(pid) = Pid::from_raw(candidate.pid) else {
+    let Some(opened) = Opened::new(candidate, &action.target)? else {
         return Ok(false);
     };
-    let handle = match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(handle) => handle,
-        Err(Errno::SRCH) => return Ok(false),
-        Err(error) => return Err(failed(&format_args!("pidfd_open: {error}"))),
-    };
-    // The PID may have changed hands before it was opened.
-    let again = Candidate::read(candidate.pid);
-    if !again.is_some_and(|now| now.start == candidate.start && now.matches(&action.target)) {
-        return Ok(false);
-    }
-    let status = match Process::new(candidate.pid).and_then(|p| p.status()) {
-        Ok(status) => status,
-        Err(procfs::ProcError::NotFound(_)) => return Ok(false),
-        Err(error) => return Err(failed(&error)),
-    };
-    let caught = status.sigcgt & (1 << (signal.as_raw() - 1)) != 0;
-    if !caught && ends_by_default(signal) {
+    if !opened.catches(signal) && ends_by_default(signal) {
         return Err(SignalError::NotCaught {
-            process,
+            process: opened.process,
             signal: action.signal.name.clone(),
         });
     }
-    match pidfd_send_signal(&handle, signal) {
-        Ok(()) => Ok(true),
-        Err(Errno::SRCH) => Ok(false),
-        Err(Errno::PERM | Errno::ACCESS) => {
-            let ours = rustix::process::geteuid().as_raw();
-            Err(SignalError::NotPermitted {
-                process,
-                theirs: status.ruid,
-                ours,
-                also: if status.ruid == ours {
-                    "; the UIDs being the same, a seccomp, AppArmor or SELinux profile forbids it"
-                } else {
-                    ""
-                },
-            })
-        }
-        Err(error) => Err(failed(&format_args!("pidfd_send_signal: {error}"))),
-    }
+    opened.send(signal)
 }
 
 /// Whether the signal's default action ends the process (signal(7), "Standard signals").

@@ -122,6 +122,12 @@ impl Upstream {
         self.lock().loaded.config.default_namespace.clone()
     }
 
+    /// Whether a program gives the credentials (an `exec` plugin of the kubeconfig).
+    #[must_use]
+    pub fn runs_plugin(&self) -> bool {
+        self.lock().loaded.runs_plugin()
+    }
+
     /// The API server's address, for logs: without the password that it may hold.
     #[must_use]
     pub fn server(&self) -> String {

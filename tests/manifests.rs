@@ -178,3 +178,88 @@ fn the_controllers_config_map_names_the_pods_beside_it() {
     let (key, value) = selector.split_once('=').unwrap();
     assert_eq!(labels[key], value);
 }
+
+/// The manifests of the examples that `attache` itself or an app under it runs in.
+const EXAMPLES: [(&str, &str); 4] = [
+    ("examples/env-from/web.yaml", "web-configmap"),
+    ("examples/two-tier/app-exec.yaml", "app"),
+    ("examples/two-tier/app-kv.yaml", "app"),
+    ("examples/restart-pods/restart-pods.yaml", ""),
+];
+
+#[test]
+fn every_container_of_the_examples_is_hardened() {
+    let others = ["storage.yaml", "config.yaml"].map(|file| format!("examples/two-tier/{file}"));
+    let paths = EXAMPLES.iter().map(|(path, _)| (*path).to_owned());
+    let mut containers = 0;
+    for path in paths.chain(others) {
+        for document in documents(&path) {
+            if document["kind"] != "Deployment" {
+                continue;
+            }
+            let deployment: Deployment = strict(&document);
+            let pod = deployment.spec.unwrap().template.spec.unwrap();
+            let security = pod.security_context.unwrap();
+            assert_eq!(security.run_as_non_root, Some(true), "{path}");
+            assert_eq!(security.seccomp_profile.unwrap().type_, "RuntimeDefault");
+            for container in pod.init_containers.iter().flatten().chain(&pod.containers) {
+                let security = container.security_context.as_ref().unwrap();
+                assert_eq!(security.read_only_root_filesystem, Some(true), "{path}");
+                assert_eq!(security.allow_privilege_escalation, Some(false), "{path}");
+                let capabilities = security.capabilities.as_ref().unwrap();
+                assert_eq!(capabilities.drop.as_deref(), Some(&["ALL".to_owned()][..]));
+                containers += 1;
+            }
+        }
+    }
+    assert_eq!(containers, 9);
+}
+
+#[test]
+fn the_examples_may_read_what_they_name_and_delete_pods_only_to_restart_them() {
+    for (path, config_map) in EXAMPLES {
+        let documents = documents(path);
+        let account: ServiceAccount = of_kind(&documents, "ServiceAccount");
+        let role: Role = of_kind(&documents, "Role");
+        let binding: RoleBinding = of_kind(&documents, "RoleBinding");
+        assert_eq!(Some(binding.role_ref.name), role.metadata.name);
+        let subject = &binding.subjects.unwrap()[0].name;
+        assert_eq!(Some(subject), account.metadata.name.as_ref());
+        assert_eq!(pod(&documents).service_account_name, account.metadata.name);
+
+        let rules = role.rules.unwrap();
+        assert_eq!(
+            rules[0].resources.as_deref(),
+            Some(&["configmaps".to_owned()][..])
+        );
+        assert_eq!(rules[0].verbs, ["get", "list", "watch"]);
+        if config_map.is_empty() {
+            assert_eq!(rules.len(), 2, "{path}");
+            assert_eq!(
+                rules[1].resources.as_deref(),
+                Some(&["pods".to_owned()][..])
+            );
+            assert_eq!(rules[1].verbs, ["get", "list", "watch", "delete"]);
+        } else {
+            assert_eq!(rules.len(), 1, "{path}");
+            let names = rules[0].resource_names.as_deref();
+            assert_eq!(names, Some(&[config_map.to_owned()][..]), "{path}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_config_maps_are_the_ones_that_are_read() {
+    for (path, name, keys) in [
+        (
+            "examples/env-from/web-configmap.yaml",
+            "web-configmap",
+            &["MY_NON_SECRET", "MY_OTHER_NON_SECRET"][..],
+        ),
+        ("examples/two-tier/config.yaml", "app", &["STO_API"][..]),
+    ] {
+        let config: ConfigMap = of_kind(&documents(path), "ConfigMap");
+        assert_eq!(config.metadata.name.as_deref(), Some(name));
+        assert!(config.data.unwrap().keys().eq(keys), "{path}");
+    }
+}

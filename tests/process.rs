@@ -4,8 +4,11 @@
 // Helpers fail loudly too: in a test a panic is the report.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "process/commands.rs"]
+mod commands;
 #[path = "process/orphans.rs"]
 mod orphans;
+mod support;
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};

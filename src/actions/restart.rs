@@ -1,13 +1,19 @@
 //! The `restart` actions.
 
+mod process;
+
 use serde_json::Value;
 
 use super::{Change, Outcome, Progress, Tools};
 use crate::config::RestartAction;
+use crate::process::StopError;
 
 /// Why something was not restarted.
 #[derive(Debug, thiserror::Error)]
 pub enum RestartError {
+    /// A process was not ended.
+    #[error(transparent)]
+    Process(#[from] StopError),
     /// Skeleton.
     #[error("restarts are not built yet")]
     Skeleton,
@@ -19,7 +25,7 @@ impl RestartError {
     /// Whether something was restarted all the same.
     #[must_use]
     pub fn may_have_reached(&self) -> bool {
-        false
+        matches!(self, Self::Process(error) if error.may_have_reached())
     }
 }
 
@@ -33,10 +39,13 @@ pub async fn notice(_action: &RestartAction, _change: &Change, _tools: &Tools) -
 /// # Errors
 /// [`RestartError`]
 pub async fn run(
-    _action: &RestartAction,
-    _change: &Change,
+    action: &RestartAction,
+    change: &Change,
     _tools: &Tools,
     _progress: &Progress,
 ) -> Result<Outcome, RestartError> {
-    Err(RestartError::Skeleton)
+    match action {
+        RestartAction::Process { target, grace } => Ok(process::run(target, *grace, change).await?),
+        _ => Err(RestartError::Skeleton),
+    }
 }

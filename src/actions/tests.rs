@@ -260,3 +260,66 @@ async fn a_signal_that_finds_nobody_is_an_error_that_says_what_to_set() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn a_command_and_the_restart_of_a_process_are_noted_by_their_kinds() {
+    let (board, metrics) = (Board::default(), Metrics::new());
+    let tools = Tools::none();
+    let reaper = tools.children.clone().reap();
+    let _reaper = tokio::spawn(async move { drop(reaper.await) });
+    let runner = Runner::new(board.clone(), metrics.clone(), tools);
+    let dir = tempfile::tempdir().unwrap();
+    let pidfile = dir.path().join("pid");
+    let mut app = std::process::Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .unwrap();
+    std::fs::write(&pidfile, app.id().to_string()).unwrap();
+    let command = |program: &str| {
+        Action::Command(config::CommandAction {
+            argv: vec![program.into()],
+            timeout: Duration::from_secs(60),
+            grace: Duration::from_secs(60),
+        })
+    };
+    let restart = Action::Restart(config::RestartAction::Process {
+        target: ProcessMatch::Pidfile(pidfile),
+        grace: Duration::from_secs(60),
+    });
+    for (action, expected) in [
+        (command("true"), "true exited with 0".to_owned()),
+        (
+            restart,
+            format!("sleep (PID {}) ended upon SIGTERM", app.id()),
+        ),
+    ] {
+        let outcome = runner
+            .run("r", &action, &change(), LAST, &Progress::default())
+            .await;
+        let Outcome::Done(detail) = outcome.unwrap() else {
+            panic!("skipped")
+        };
+        assert!(detail.starts_with(&expected), "{detail}");
+    }
+    assert!(!app.wait().unwrap().success());
+    runner
+        .run(
+            "r",
+            &command("false"),
+            &change(),
+            LAST,
+            &Progress::default(),
+        )
+        .await
+        .unwrap_err();
+    assert!(board.notes().problems["r"].contains("false exited with 1"));
+    let text = metrics.encode();
+    for labels in [
+        r#"kind="command",result="ok""#,
+        r#"kind="command",result="failed""#,
+        r#"kind="restart",result="ok""#,
+    ] {
+        let line = format!("attache_actions_total{{{labels}}} 1");
+        assert!(text.contains(&line), "{text}");
+    }
+}

@@ -24,11 +24,10 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Change, ChangedObject, Outcome};
+use super::{Change, Outcome, payload};
 use crate::config::WebhookAction;
 
 /// How much of an answer's body is awaited; it is not used.
@@ -98,39 +97,6 @@ impl WebhookError {
             Self::Request { .. } => false,
             Self::Connection { connected, .. } | Self::Timeout { connected, .. } => *connected,
             Self::Status { .. } => true,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    changes: Vec<Entry<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry<'a> {
-    kind: &'static str,
-    namespace: &'a str,
-    name: &'a str,
-    resource_version: &'a str,
-    added: &'a [String],
-    changed: &'a [String],
-    removed: &'a [String],
-}
-
-// === impl Entry ===
-
-impl<'a> From<&'a ChangedObject> for Entry<'a> {
-    fn from(object: &'a ChangedObject) -> Self {
-        Self {
-            kind: object.reference.kind.as_str(),
-            namespace: &object.reference.namespace,
-            name: &object.reference.name,
-            resource_version: &object.resource_version,
-            added: &object.keys.added,
-            changed: &object.keys.changed,
-            removed: &object.keys.removed,
         }
     }
 }
@@ -248,8 +214,7 @@ fn request(action: &WebhookAction, change: &Change) -> Result<Request<Full<Bytes
         .header(USER_AGENT, AGENT);
     let mut body = Bytes::new();
     if action.method != Method::GET && action.method != Method::HEAD {
-        let changes = change.objects.iter().map(Entry::from).collect();
-        body = serde_json::to_vec(&Body { changes })
+        body = payload::json(change)
             .map_err(|error| unfit(error.to_string()))?
             .into();
         request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));

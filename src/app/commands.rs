@@ -12,12 +12,17 @@ use super::{App, Bound, Fatal};
 use crate::cli::{self, Parsed};
 use crate::client::{self, Failure};
 use crate::config::{self, Config, Get, Healthcheck, Job};
+use crate::exec;
 
-/// Runs the sidecar until SIGTERM or SIGINT; a second one ends it at once.
+/// Runs the sidecar until SIGTERM or SIGINT, where a second one ends it at once, or `attache exec`
+/// until its command ends. Returns the exit code.
 ///
 /// # Errors
 /// [`Fatal`].
-pub async fn run(config: Config) -> Result<(), Fatal> {
+pub async fn run(config: Config) -> Result<u8, Fatal> {
+    if config.exec.is_some() {
+        return run_command(config).await;
+    }
     // Before anything else, so that an early SIGTERM is an orderly end, too.
     let mut term = handler(SignalKind::terminate())?;
     let mut int = handler(SignalKind::interrupt())?;
@@ -29,7 +34,7 @@ pub async fn run(config: Config) -> Result<(), Fatal> {
     };
     let app = tokio::select! {
         app = App::start(config) => app?,
-        () = next() => return Ok(()),
+        () = next() => return Ok(0),
     };
     announce(app.bound());
     let (first, stop) = tokio::sync::oneshot::channel::<()>();
@@ -45,9 +50,23 @@ pub async fn run(config: Config) -> Result<(), Fatal> {
         warn!("asked to stop again: ending without draining");
     };
     tokio::select! {
-        result = running => result,
-        () = signals => Ok(()),
+        result = running => result.map(|()| 0),
+        () = signals => Ok(0),
     }
+}
+
+/// `attache exec`: stdout belongs to the command, and signals go to it.
+async fn run_command(config: Config) -> Result<u8, Fatal> {
+    let mut signals = exec::Signals::new().context("cannot handle signals")?;
+    let app = tokio::select! {
+        app = App::start(config) => app?,
+        ended = signals.end() => return Ok(ended.code),
+    };
+    let Some(command) = app.command(signals) else {
+        return Ok(0);
+    };
+    let ended = app.run(command).await??;
+    Ok(ended.code)
 }
 
 /// Says on stdout where attache listens, as `kubectl proxy` does: scripts wait for this line and

@@ -8,8 +8,9 @@ use tracing::warn;
 
 use super::Fatal;
 use crate::config::{Action, Config, Filter, RestartAction};
-use crate::process;
+use crate::process::{self, Orphans};
 use crate::proxy::policy::{Policy, Verdict};
+use crate::upstream::Upstream;
 
 /// In the node's PID namespace a rule could match processes of other pods.
 pub(super) fn refuse_host_pid(config: &Config) -> Result<(), Fatal> {
@@ -28,6 +29,15 @@ pub(super) fn refuse_host_pid(config: &Config) -> Result<(), Fatal> {
         ));
     }
     Ok(())
+}
+
+/// What becomes of processes that attache did not start itself: a credential plugin's status must
+/// be left to the library that started it.
+pub(super) fn orphans(upstream: Option<&Upstream>) -> Orphans {
+    match upstream {
+        Some(upstream) if upstream.runs_plugin() => Orphans::Unclaimed,
+        _ => Orphans::AtOnce,
+    }
 }
 
 /// The name of the pod that attache runs in: the configuration's, `$POD_NAME`, or the host name,

@@ -12,17 +12,17 @@ use crate::http::listen::{self, BoundAddress};
 /// The main listeners, the admin listeners, and where they are.
 pub(super) async fn bind(serve: &Serve) -> Result<(Vec<Listener>, Vec<Listener>, Bound), Fatal> {
     let mut main = Vec::new();
-    if !serve.unix_only {
+    if serve.main && !serve.unix_only {
         main = listen::bind(serve.address, serve.port)
             .await
             .context("cannot listen")?;
     }
     let mut bound = Bound {
         addresses: tcp_addresses(&main),
-        unix_socket: serve.unix_socket.clone(),
+        unix_socket: serve.unix_socket.clone().filter(|_| serve.main),
         admin: None,
     };
-    if let Some(path) = &serve.unix_socket {
+    if let Some(path) = bound.unix_socket.as_ref() {
         main.push(listen::bind_unix(path).context("cannot listen")?);
     }
     let mut admin = Vec::new();

@@ -40,10 +40,9 @@ impl Told {
         match self {
             Self::Content(told) => {
                 let values = told.values().iter();
-                let tag = |(key, value): (&Box<str>, &crate::store::Value)| {
-                    (key.to_string(), value.etag.as_str().to_owned())
-                };
-                values.map(tag).collect()
+                values
+                    .map(|(key, value)| (key.to_string(), value.etag.as_str().to_owned()))
+                    .collect()
             }
             Self::Tags(tags) => tags.clone(),
         }

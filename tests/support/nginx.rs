@@ -83,17 +83,11 @@ impl Nginx {
 
     /// Starts it and waits for its page.
     pub async fn start(mut self) -> Self {
-        // Debian puts it where only root's PATH looks.
-        let program = ["/usr/sbin/nginx", "/usr/bin/nginx"]
-            .into_iter()
-            .find(|p| Path::new(p).exists());
-        let child = Command::new(program.unwrap_or("nginx"))
-            .args([
-                "-p",
-                self.dir.path().to_str().expect("UTF-8"),
-                "-c",
-                "nginx.conf",
-            ])
+        let [program, args @ ..] = &self.command()[..] else {
+            unreachable!("it has a program")
+        };
+        let child = Command::new(program)
+            .args(args)
             .spawn()
             .expect("nginx starts: install Debian's nginx-light");
         self.master = Some(child);
@@ -103,6 +97,18 @@ impl Nginx {
         })
         .await;
         self
+    }
+
+    /// What starts it; with `-s reload`, what tells it to reload.
+    pub fn command(&self) -> Vec<String> {
+        // Debian puts it where only root's PATH looks.
+        let program = ["/usr/sbin/nginx", "/usr/bin/nginx"]
+            .into_iter()
+            .find(|p| Path::new(p).exists());
+        let dir = self.dir.path().to_str().expect("UTF-8");
+        [program.unwrap_or("nginx"), "-p", dir, "-c", "nginx.conf"]
+            .map(str::to_owned)
+            .to_vec()
     }
 
     fn url(&self) -> String {

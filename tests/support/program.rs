@@ -120,6 +120,11 @@ impl Following {
         }
     }
 
+    /// Its process ID.
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     /// The next line on stdout.
     pub async fn line(&mut self) -> String {
         match tokio::time::timeout(LIMIT, self.lines.recv()).await {

@@ -24,10 +24,10 @@ fn frozen(
     scope.restore(vec![(kept(name, data), since)], since);
     let snapshot = reader.snapshot();
     let values = snapshot.get(&reference(name)).unwrap().content().values();
-    let tag = |(key, value): (&Box<str>, &crate::store::Value)| {
-        (key.to_string(), value.etag.as_str().to_owned())
-    };
-    values.iter().map(tag).collect()
+    values
+        .iter()
+        .map(|(key, value)| (key.to_string(), value.etag.as_str().to_owned()))
+        .collect()
 }
 
 /// An object as an earlier attache held it.

@@ -1,0 +1,236 @@
+//! The examples that need no cluster: their programs, unchanged, beside the real binary, which reads
+//! the examples' manifests from a directory instead of an API server.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure here fails the test that asked"
+)]
+
+mod support;
+
+use std::fs;
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::process::{Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use support::program::Following;
+use support::{eventually, http};
+use tempfile::TempDir;
+
+/// How long anything may take that is waited for. Machines that run tests are slow.
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn example(path: &str) -> PathBuf {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let path = examples.join(path);
+    assert!(path.exists(), "{}", path.display());
+    path
+}
+
+/// The manifests of an example, in a directory that a test may write to.
+struct Manifests(TempDir);
+
+impl Manifests {
+    fn of(name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut copied = 0;
+        for entry in fs::read_dir(example(name)).unwrap() {
+            let path = entry.unwrap().path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "yaml")
+            {
+                fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+                copied += 1;
+            }
+        }
+        assert!(copied > 0, "no manifests in {name}");
+        Self(dir)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Replaces what stands once in a file, as an editor does: by a rename.
+    fn replace(&self, file: &str, old: &str, new: &str) {
+        let path = self.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.matches(old).count(), 1, "{old:?} in {file}");
+        let temporary = self.path().join(".new");
+        fs::write(&temporary, text.replace(old, new)).unwrap();
+        fs::rename(temporary, path).unwrap();
+    }
+}
+
+/// `attache` as a process; on drop it is asked to end, so that its child ends, too.
+struct Attache(Following);
+
+impl Attache {
+    fn start(command: &str, manifests: &Manifests, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut attache = Command::new(env!("CARGO_BIN_EXE_attache"));
+        attache.args([command, "--dir"]).arg(manifests.path());
+        attache.args(args).envs(env.iter().copied());
+        Self(Following::start(attache))
+    }
+}
+
+impl Deref for Attache {
+    type Target = Following;
+
+    fn deref(&self) -> &Following {
+        &self.0
+    }
+}
+
+impl DerefMut for Attache {
+    fn deref_mut(&mut self) -> &mut Following {
+        &mut self.0
+    }
+}
+
+impl Drop for Attache {
+    fn drop(&mut self) {
+        let pid = self.0.pid();
+        if kill_process(pid, Signal::TERM).is_ok() {
+            // Left to be reaped by whoever started it.
+            let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            let _ = waitid(WaitId::Pid(pid), ended);
+        }
+    }
+}
+
+fn python(program: &str, env: &[(&str, &str)]) -> Following {
+    let mut python = Command::new("python3");
+    python.arg(example(program)).envs(env.iter().copied());
+    Following::start(python)
+}
+
+/// The URL that a program's next line on stdout tells.
+async fn listening(program: &mut Following) -> String {
+    let line = program.line().await;
+    let port = line.strip_prefix("listening on ");
+    let port: u16 = port
+        .and_then(|port| port.parse().ok())
+        .unwrap_or_else(|| panic!("no port in {line:?}"));
+    format!("http://127.0.0.1:{port}")
+}
+
+/// The status and the body.
+async fn get(url: &str) -> (u16, String) {
+    let answer = http::get(url, &[]).await.unwrap();
+    let body = String::from_utf8(answer.body().to_vec()).unwrap();
+    (answer.status().as_u16(), body)
+}
+
+async fn put(url: &str, body: &'static str) {
+    let request = ::http::Request::put(url).body(Bytes::from_static(body.as_bytes()));
+    let answer = http::send(request.unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 204);
+}
+
+/// Two storages, and what the ConfigMap says by default.
+struct Storages {
+    one: String,
+    two: String,
+    _running: [Following; 2],
+}
+
+const IN_SVC: &str = "http://in-svc:5000";
+
+impl Storages {
+    async fn start() -> Self {
+        let start = |name| python("two-tier/storage.py", &[("NAME", name), ("PORT", "0")]);
+        let mut running = [start("one"), start("two")];
+        Self {
+            one: listening(&mut running[0]).await,
+            two: listening(&mut running[1]).await,
+            _running: running,
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Node.js, which scripts/client-libraries installs"]
+async fn the_page_shows_the_new_environment_without_a_new_deployment() {
+    let manifests = Manifests::of("env-from");
+    let server = example("env-from/server.js");
+    let args = [
+        "--env-from",
+        "web-configmap",
+        "--",
+        "node",
+        server.to_str().unwrap(),
+    ];
+    let mut web = Attache::start("exec", &manifests, &args, &[("PORT", "0")]);
+    let url = listening(&mut web).await;
+    let page = "MY_NON_SECRET: foo\nMY_OTHER_NON_SECRET: bar\n".to_owned();
+    assert_eq!(get(&url).await, (200, page));
+
+    manifests.replace(
+        "web-configmap.yaml",
+        "MY_NON_SECRET: foo",
+        "MY_NON_SECRET: new",
+    );
+    // The next server says so only after the first one has ended.
+    let url = listening(&mut web).await;
+    let page = "MY_NON_SECRET: new\nMY_OTHER_NON_SECRET: bar\n".to_owned();
+    assert_eq!(get(&url).await, (200, page));
+}
+
+#[tokio::test]
+async fn an_app_started_by_attache_moves_to_another_storage() {
+    let storages = Storages::start().await;
+    let manifests = Manifests::of("two-tier");
+    manifests.replace("config.yaml", IN_SVC, &storages.one);
+    let program = example("two-tier/app.py");
+    let args = [
+        "--env-from",
+        "app",
+        "--",
+        "python3",
+        program.to_str().unwrap(),
+    ];
+    let mut app = Attache::start("exec", &manifests, &args, &[("PORT", "0")]);
+    let url = listening(&mut app).await;
+    assert_eq!(get(&url).await, (200, format!("{} one", storages.one)));
+    put(&format!("{url}/items/color"), "blue").await;
+    assert_eq!(
+        get(&format!("{}/items/color", storages.one)).await,
+        (200, "blue".to_owned())
+    );
+
+    manifests.replace("config.yaml", &storages.one, &storages.two);
+    let url = listening(&mut app).await;
+    assert_eq!(get(&url).await, (200, format!("{} two", storages.two)));
+    assert_eq!(get(&format!("{url}/items/color")).await.0, 404);
+}
+
+#[tokio::test]
+async fn an_app_that_reads_per_request_moves_without_a_restart() {
+    let storages = Storages::start().await;
+    let manifests = Manifests::of("two-tier");
+    manifests.replace("config.yaml", IN_SVC, &storages.one);
+    let flags = ["--port=0", "--configmap=app", "--no-on-demand"];
+    let mut sidecar = Attache::start("run", &manifests, &flags, &[]);
+    let line = sidecar.line().await;
+    let address = line.strip_prefix("Starting to serve on ").unwrap();
+    let key = format!("http://{address}/kv/default/app/STO_API");
+    eventually("ready", LIMIT, async || {
+        get(&format!("http://{address}/-/ready")).await.0 == 200
+    })
+    .await;
+
+    let mut app = python("two-tier/app.py", &[("STO_API_URL", &key), ("PORT", "0")]);
+    let url = listening(&mut app).await;
+    assert_eq!(get(&url).await, (200, format!("{} one", storages.one)));
+    manifests.replace("config.yaml", &storages.one, &storages.two);
+    eventually("the app uses the other storage", LIMIT, async || {
+        get(&url).await == (200, format!("{} two", storages.two))
+    })
+    .await;
+}
