@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use rustix::process::Signal;
 
-use crate::support::{Run, World, eventually};
+use crate::support::{Run, World, eventually, exists};
 
 /// Says when it starts and when it ends, and takes its time for the latter.
 const RECORDS: &str = r#"
@@ -50,6 +50,28 @@ fn a_change_starts_the_command_anew_and_never_two_run_at_once() {
         "{}",
         run.log()
     );
+}
+
+#[test]
+fn nothing_that_the_command_started_runs_beside_its_successor() {
+    let world = World::new();
+    world.config_map("web", &[("V", "0")]);
+    let script = r#"
+bash -c "trap '' TERM"'; echo $$ > $DIR/child$V; while :; do read -r line; done' < /dev/zero &
+while [ ! -s $DIR/child$V ]; do :; done
+echo "start $V" >> $DIR/log
+wait
+"#;
+    let mut run = world.run(&["--env-from=web"], script);
+    wait_for_start(&world, "0");
+    let left = world.lines("child0").remove(0);
+    assert!(exists(&left));
+    world.config_map("web", &[("V", "1")]);
+    wait_for_start(&world, "1");
+    eventually("what was left is gone", || !exists(&left));
+    let left = world.lines("child1").remove(0);
+    assert_eq!(run.stop(), Some(143));
+    eventually("what was left is gone", || !exists(&left));
 }
 
 #[test]
