@@ -24,7 +24,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::{Exec, Settle, Signal};
@@ -78,8 +78,7 @@ pub enum ExecError {
     NoCommand,
     /// What its environment comes from was not there in time.
     #[error(
-        "the command was not started: not there within {} s: {}; {hint}",
-        waited.as_secs_f64(),
+        "the command was not started: not there within {waited:?}: {}; {hint}",
         missing.join("; ")
     )]
     Missing {
@@ -197,7 +196,6 @@ async fn wait(
     if let Err(pending) = readiness.check() {
         info!(?pending, "the command is started once attache is ready");
     }
-    let start = Instant::now();
     let there = async {
         readiness.ready().await;
         loop {
@@ -248,7 +246,7 @@ async fn wait(
         .collect();
     missing.extend(others);
     Err(ExecError::Missing {
-        waited: start.elapsed(),
+        waited: exec.wait_timeout.unwrap_or_default(),
         missing,
         hint,
     })

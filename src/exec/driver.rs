@@ -172,7 +172,7 @@ impl Driver {
             });
         }
         info!(pid, signal, "stopping the command");
-        if let Err(error) = running.signal(&self.stop_signal) {
+        if let Err(error) = running.stop(&self.stop_signal) {
             warn!(pid, signal, %error, "cannot signal the command; it is killed in the end");
         }
     }

@@ -103,6 +103,15 @@ impl Running {
         self.child.ended().await
     }
 
+    /// Asks it to end by `signal`. What it started and leaves behind in its process group is killed
+    /// then, so that nothing of it runs beside its successor.
+    pub(super) fn stop(&self, signal: &Signal) -> io::Result<()> {
+        if !self.terminal {
+            self.child.take_group();
+        }
+        self.child.signal(signal)
+    }
+
     pub(super) fn signal(&self, signal: &Signal) -> io::Result<()> {
         self.child.signal(signal)
     }

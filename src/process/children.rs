@@ -187,6 +187,12 @@ impl Child {
         self.send_group(named(signal)?)
     }
 
+    /// Has what is left of its process group, which it must lead, killed once it has ended. Until
+    /// then, no orphans are reaped that would be [at once](Orphans::AtOnce).
+    pub fn take_group(&self) {
+        self.children.registry().take_group(self.pid);
+    }
+
     /// Ends its process group, which it must lead: TERM, and KILL for those who are left after
     /// `grace`. Returns once none is left, or has been killed; at once if it was reaped before.
     /// Dropped on the way, it sends no more.

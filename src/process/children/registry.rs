@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use procfs::process::{Process, Stat};
 use rustix::process::{
-    Pid, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, wait, waitid, waitpid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, kill_process_group, wait,
+    waitid, waitpid,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -18,6 +19,11 @@ use super::Orphans;
 const CLAIM: Duration = Duration::from_secs(1);
 /// The exit code of a program whose status is lost.
 const UNKNOWN: i32 = 255;
+
+/// Whether there is a zombie, which is left as it is.
+const PEEK: WaitIdOptions = WaitIdOptions::EXITED
+    .union(WaitIdOptions::NOHANG)
+    .union(WaitIdOptions::NOWAIT);
 
 /// The programs that run. Whoever starts or reaps holds its lock.
 #[derive(Debug, Default)]
@@ -37,6 +43,8 @@ struct Entry {
     tell: watch::Sender<Option<ExitStatus>>,
     /// Not to be reaped yet.
     held: bool,
+    /// Its process group is killed when it has ended.
+    takes_group: bool,
 }
 
 // === impl Registry ===
@@ -52,7 +60,12 @@ impl Registry {
     /// Takes in a program that has just been started.
     pub(super) fn register(&mut self, pid: Pid) -> watch::Receiver<Option<ExitStatus>> {
         let (tell, status) = watch::channel(None);
-        self.running.insert(pid, Entry { tell, held: false });
+        let entry = Entry {
+            tell,
+            held: false,
+            takes_group: false,
+        };
+        self.running.insert(pid, entry);
         status
     }
 
@@ -65,6 +78,13 @@ impl Registry {
     pub(super) fn hold(&mut self, pid: Pid, held: bool) -> bool {
         let entry = self.running.get_mut(&pid);
         entry.map(|entry| entry.held = held).is_some()
+    }
+
+    /// Has the program's process group killed when it ends.
+    pub(super) fn take_group(&mut self, pid: Pid) {
+        if let Some(entry) = self.running.get_mut(&pid) {
+            entry.takes_group = true;
+        }
     }
 
     /// Reaps what has ended; when to call this again, if not only upon SIGCHLD.
@@ -82,8 +102,12 @@ impl Registry {
 
     fn reap_programs(&mut self) {
         let free = self.running.iter().filter(|(_, entry)| !entry.held);
-        let pids: Vec<Pid> = free.map(|(pid, _)| *pid).collect();
-        for pid in pids {
+        let pids: Vec<(Pid, bool)> = free.map(|(pid, e)| (*pid, e.takes_group)).collect();
+        for (pid, takes_group) in pids {
+            // Before it is reaped, for then the group's number may be another's.
+            if takes_group && is_zombie(pid) {
+                let _ = kill_process_group(pid, Signal::KILL);
+            }
             match waitpid(Some(pid), WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => self.ended(pid, status),
                 Ok(None) => {}
@@ -93,9 +117,11 @@ impl Registry {
         }
     }
 
-    /// As long as a program is held, orphans are left as well: P_ALL would take it with them.
+    /// As long as a program is held, or its group is yet to be killed, orphans are left as well: P_ALL
+    /// would take it with them.
     fn reap_all(&mut self) {
-        while !self.running.values().any(|entry| entry.held) {
+        let not_now = |entry: &Entry| entry.held || entry.takes_group;
+        while !self.running.values().any(not_now) {
             let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) else {
                 return;
             };
@@ -105,8 +131,7 @@ impl Registry {
 
     /// Looks at most once in [`CLAIM`], for it has to read all of /proc.
     fn reap_unclaimed(&mut self, now: Instant) {
-        let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        if !matches!(waitid(WaitId::All, peek), Ok(Some(_))) {
+        if !matches!(waitid(WaitId::All, PEEK), Ok(Some(_))) {
             self.unclaimed.clear();
             self.look = None;
             return;
@@ -140,6 +165,10 @@ impl Registry {
             entry.tell.send_replace(Some(status));
         }
     }
+}
+
+fn is_zombie(pid: Pid) -> bool {
+    matches!(waitid(WaitId::Pid(pid), PEEK), Ok(Some(_)))
 }
 
 /// Whether any process of this group is not a zombie.
