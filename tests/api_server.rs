@@ -22,6 +22,8 @@ mod controller;
 mod differential;
 #[path = "api_server/kubectl.rs"]
 mod kubectl;
+#[path = "api_server/restarts.rs"]
+mod restarts;
 
 use std::path::Path;
 use std::sync::Arc;
