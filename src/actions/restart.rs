@@ -7,6 +7,7 @@
 mod api;
 mod evict;
 mod objects;
+mod plan;
 mod pods;
 mod rollout;
 mod select;

@@ -132,26 +132,25 @@ const OWN: RestartAction = RestartAction::Rollout { workload: None };
 #[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
 async fn three_replicas_roll_the_owning_workload_out_once() {
     let plane = ControlPlane::shared().await;
-    rolled_out_once::<Deployment>(plane, |namespace, client| async move {
-        let owners = owner("Deployment", "web");
-        let mut set = workload("web-1", 1);
-        set["metadata"]["ownerReferences"] = owners;
-        create::<ReplicaSet>(&client, &namespace, set).await;
-        owner("ReplicaSet", "web-1")
-    })
-    .await;
-    rolled_out_once::<StatefulSet>(plane, |_, _| async { owner("StatefulSet", "web") }).await;
-    rolled_out_once::<DaemonSet>(plane, |_, _| async { owner("DaemonSet", "web") }).await;
+    rolled_out_once::<Deployment>(plane, "ReplicaSet", "web-1").await;
+    rolled_out_once::<StatefulSet>(plane, "StatefulSet", "web").await;
+    rolled_out_once::<DaemonSet>(plane, "DaemonSet", "web").await;
 }
 
-async fn rolled_out_once<T>(plane: &ControlPlane, owners: impl AsyncFnOnce(String, Client) -> Value)
+/// The workload `web` is of this type, and its pods belong to the object of this kind and name.
+async fn rolled_out_once<T>(plane: &ControlPlane, kind: &str, name: &str)
 where
     T: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     T: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
 {
     let (namespace, client) = (plane.namespace().await, plane.admin().await);
     create::<T>(&client, &namespace, workload("web", 3)).await;
-    let owners = owners(namespace.clone(), client.clone()).await;
+    let owners = owner(kind, name);
+    if kind == "ReplicaSet" {
+        let mut set = workload(name, 3);
+        set["metadata"]["ownerReferences"] = owner("Deployment", "web");
+        create::<ReplicaSet>(&client, &namespace, set).await;
+    }
     let mut replicas = Vec::new();
     for name in ["web-a", "web-b", "web-c"] {
         create::<Pod>(&client, &namespace, pod(name, &owners)).await;
@@ -549,7 +548,11 @@ async fn an_annotation_names_the_pods_and_younger_ones_stay() {
     }
     let annotations = &mut change.objects[0].annotations;
     annotations.insert("magalix.com/podDeleteMatch".into(), "app in (web)".into());
-    let Ok(Outcome::Done(detail)) = run(&action, &change, &tools).await else {
+    // What was to be done for another content counts no more.
+    let other = json!({"content": "other", "groups": []});
+    let progress = Progress::new(Some(other), None);
+    let ran = restart::run(&action, &change, &tools, &progress).await;
+    let Ok(Outcome::Done(detail)) = ran else {
         panic!("not done")
     };
     let expected =
@@ -673,6 +676,12 @@ async fn the_own_pod_goes_when_its_budget_allows_it() {
         error.contains("may not be evicted, for 1s now") && error.contains("needs 1 healthy pods"),
         "{error}"
     );
+    let mut evict = labelled(1, true);
+    if let RestartAction::Pods { timeout, .. } = &mut evict {
+        *timeout = Duration::from_secs(1);
+    }
+    let of_many = run(&evict, &change, &tools).await.unwrap_err().to_string();
+    assert_eq!(of_many, error);
     send("PATCH", &path, status(1)).await;
     let ran = run(&action, &change, &tools).await;
     assert!(is_done(&ran), "{ran:?}");

@@ -1,138 +1,28 @@
 //! The requests of restarts to the API server, and how each answer is understood.
 
-use std::time::Duration;
+mod call;
+mod error;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use http::{Request, StatusCode, header};
+use percent_encoding::utf8_percent_encode;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::objects::{Budget, List, Named, Pod};
 use crate::store::ObjectRef;
-use crate::upstream::{CallError, Lease, Upstream};
+use crate::upstream::{Lease, Upstream};
+use call::{Call, RESERVED};
+pub use error::ApiError;
 
 /// Objects in a page.
 const PAGE: u32 = 100;
-
-/// The longest time that a Retry-After is obeyed for: a server's mistake must not end an action.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
-
-/// What is encoded in a path and a query: all but the unreserved characters (RFC 3986, section 2.3).
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
 
 const JSON: &str = "application/json";
 /// Asks for an object without what it holds.
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 /// RFC 7386.
 const MERGE_PATCH: &str = "application/merge-patch+json";
-
-/// Why the API server did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// No answer. A request that writes may have been acted upon.
-    #[error("{request}: {error}")]
-    NoAnswer {
-        /// What was asked, as `delete Pod default/web-1`.
-        request: String,
-        /// Why.
-        error: CallError,
-    },
-    /// 403.
-    #[error(
-        "attache may not {request}: grant its service account the verb {verb} on {resource} \
-         (API group {group:?}) by a Role in namespace {namespace} ({message})"
-    )]
-    Forbidden {
-        /// What was asked.
-        request: String,
-        /// RBAC's word for it.
-        verb: &'static str,
-        /// The resource as Roles name it.
-        resource: String,
-        /// Its group; empty is core.
-        group: &'static str,
-        /// Where.
-        namespace: String,
-        /// The API server's words.
-        message: String,
-    },
-    /// 404: the object, or the whole resource, is not there.
-    #[error("cannot {request}: {message}")]
-    NotFound {
-        /// What was asked.
-        request: String,
-        /// The API server's words.
-        message: String,
-        /// Whether the API server knows the resource.
-        known: bool,
-    },
-    /// 409: the object is not the one, or not as, it was meant.
-    #[error("cannot {request}: {message}")]
-    Conflict {
-        /// What was asked.
-        request: String,
-        /// The API server's words.
-        message: String,
-    },
-    /// 429: a PodDisruptionBudget does not allow it now, or the API server has too much to do.
-    #[error("cannot {request} now: {message}")]
-    TooMany {
-        /// What was asked.
-        request: String,
-        /// The API server's words.
-        message: String,
-        /// When to ask again.
-        retry_after: Option<Duration>,
-    },
-    /// Any other status.
-    #[error("cannot {request}: the API server answered {status}: {message}")]
-    Refused {
-        /// What was asked.
-        request: String,
-        /// The status.
-        status: StatusCode,
-        /// The API server's words.
-        message: String,
-    },
-    /// An answer that is none of the API's.
-    #[error("cannot {request}: the answer is malformed at line {line}, column {column}")]
-    Malformed {
-        /// What was asked.
-        request: String,
-        /// Where.
-        line: usize,
-        /// Where.
-        column: usize,
-    },
-}
-
-// === impl ApiError ===
-
-impl ApiError {
-    /// Whether asking again in a while may help.
-    pub(super) fn is_transient(&self) -> bool {
-        match self {
-            Self::NoAnswer { .. } | Self::TooMany { .. } => true,
-            Self::Refused { status, .. } => status.is_server_error(),
-            _ => false,
-        }
-    }
-
-    /// Whether a request that writes may have been acted upon.
-    pub(super) fn may_have_reached(&self) -> bool {
-        match self {
-            Self::NoAnswer { .. } => true,
-            Self::Refused { status, .. } => status.is_server_error(),
-            _ => false,
-        }
-    }
-}
 
 /// A resource of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,42 +60,6 @@ pub(super) struct Object<'a> {
 /// Sends requests to the API server on a connection that it keeps.
 pub(super) struct Api {
     lease: Lease,
-}
-
-/// One request.
-struct Call<'a> {
-    method: Method,
-    verb: &'static str,
-    resource: Resource,
-    namespace: &'a str,
-    /// Empty for a list.
-    name: &'a str,
-    subresource: Option<&'static str>,
-    query: String,
-    accept: &'static str,
-    body: Option<(&'static str, Value)>,
-}
-
-/// A `Status` object (API conventions, "Response Status Kind").
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Status {
-    message: String,
-    details: StatusDetails,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct StatusDetails {
-    name: String,
-    retry_after_seconds: u64,
-    causes: Vec<Cause>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Cause {
-    message: String,
 }
 
 // === impl Api ===
@@ -384,116 +238,4 @@ impl Api {
         }
         Err(call.refused(&answer))
     }
-}
-
-// === impl Call ===
-
-impl<'a> Call<'a> {
-    fn new(verb: &'static str, object: Object<'a>) -> Self {
-        Self {
-            method: match verb {
-                "patch" => Method::PATCH,
-                "delete" => Method::DELETE,
-                "create" => Method::POST,
-                _ => Method::GET,
-            },
-            verb,
-            resource: object.resource,
-            namespace: object.namespace,
-            name: object.name,
-            subresource: None,
-            query: String::new(),
-            accept: JSON,
-            body: None,
-        }
-    }
-
-    fn path(&self) -> String {
-        let Resource {
-            group,
-            version,
-            plural,
-            ..
-        } = self.resource;
-        let encode = |text| utf8_percent_encode(text, RESERVED);
-        let root = if group.is_empty() {
-            format!("/api/{version}")
-        } else {
-            format!("/apis/{group}/{version}")
-        };
-        let mut path = format!("{root}/namespaces/{}/{plural}", encode(self.namespace));
-        if !self.name.is_empty() {
-            path.push_str(&format!("/{}", encode(self.name)));
-        }
-        if let Some(subresource) = self.subresource {
-            path.push_str(&format!("/{subresource}"));
-        }
-        path + &self.query
-    }
-
-    /// `delete Pod default/web-1`.
-    fn words(&self) -> String {
-        let Self {
-            namespace, name, ..
-        } = self;
-        let kind = self.resource.kind;
-        match (self.subresource, *name) {
-            (Some(_), name) => format!("evict {kind} {namespace}/{name}"),
-            (None, "") => format!("{} {kind}s in namespace {namespace}", self.verb),
-            (None, name) => format!("{} {kind} {namespace}/{name}", self.verb),
-        }
-    }
-
-    fn refused(&self, answer: &Response<Bytes>) -> ApiError {
-        let told: Status = serde_json::from_slice(answer.body()).unwrap_or_default();
-        let status = answer.status();
-        let request = self.words();
-        let mut message = if told.message.is_empty() {
-            format!("the API server answered {status}")
-        } else {
-            told.message
-        };
-        // Which PodDisruptionBudget refuses, and how many pods it wants, stands there alone.
-        for cause in told.details.causes {
-            message = format!("{message} {}", cause.message);
-        }
-        match status {
-            StatusCode::FORBIDDEN => ApiError::Forbidden {
-                request,
-                verb: self.verb,
-                resource: match self.subresource {
-                    Some(subresource) => format!("{}/{subresource}", self.resource.plural),
-                    None => self.resource.plural.to_owned(),
-                },
-                group: self.resource.group,
-                namespace: self.namespace.to_owned(),
-                message,
-            },
-            StatusCode::NOT_FOUND => ApiError::NotFound {
-                request,
-                message,
-                known: !self.name.is_empty() && told.details.name == self.name,
-            },
-            StatusCode::CONFLICT => ApiError::Conflict { request, message },
-            StatusCode::TOO_MANY_REQUESTS => ApiError::TooMany {
-                request,
-                message,
-                retry_after: retry_after(answer, told.details.retry_after_seconds),
-            },
-            status => ApiError::Refused {
-                request,
-                status,
-                message,
-            },
-        }
-    }
-}
-
-/// The header's date form (RFC 9110, section 10.2.3) is not one that API servers use.
-fn retry_after(answer: &Response<Bytes>, in_body: u64) -> Option<Duration> {
-    let header = answer.headers().get(header::RETRY_AFTER);
-    let seconds = header
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .or(Some(in_body).filter(|seconds| *seconds > 0));
-    seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }

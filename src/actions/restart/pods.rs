@@ -1,22 +1,18 @@
 //! `restart: pods`: the pods that existed when the change came, one after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::api::{Api, ApiError, Object, PODS};
 use super::evict::pause;
-use super::objects::{Controller, OwnerReference, Pod};
-use super::rollout::{REPLICA_SETS, apps};
+use super::objects::{OwnerReference, Pod};
+use super::plan::{Plan, plan, wanted};
 use super::select::{Group, Next, controllers, live};
-use super::{Change, ChangedObject, Outcome, Progress, RestartError, written};
+use super::{Change, Outcome, Progress, RestartError};
 use crate::config::WhichPods;
-
-/// The annotations that name pods to restart; the first of them that is there counts.
-const ANNOTATIONS: [&str; 2] = ["attache.dev/restart-pods", "magalix.com/podDeleteMatch"];
 
 /// How often the pods are listed while some are awaited: at first, and in the end.
 const POLL: Duration = Duration::from_secs(1);
@@ -30,14 +26,6 @@ pub(super) struct Pace {
     pub(super) timeout: Duration,
 }
 
-/// The pods to restart for one content; kept in state.
-#[derive(Debug, Serialize, Deserialize)]
-struct Plan {
-    /// [`Change::content_hash`]: for another content the plan is void.
-    content: String,
-    groups: Vec<Group>,
-}
-
 /// The plan for `change`, as the pods are now; `None` if no pods are named.
 pub(super) async fn notice(
     api: &Api,
@@ -45,7 +33,7 @@ pub(super) async fn notice(
     change: &Change,
 ) -> Result<Option<Value>, ApiError> {
     let plan = plan(api, which, change).await?;
-    Ok(serde_json::to_value(plan).ok())
+    Ok(plan.and_then(|plan| serde_json::to_value(plan).ok()))
 }
 
 /// Restarts what the plan in `progress` says, or what there is to restart now.
@@ -103,78 +91,6 @@ fn outcome(plan: &Plan, tally: &Tally) -> Outcome {
     } else {
         format!("all {total} pods that were older than the content are gone already{orphans}")
     })
-}
-
-/// Lists the pods to restart. The set is the same whoever lists, and whenever: pods older than the
-/// newest of the objects that name them.
-async fn plan(api: &Api, which: &WhichPods, change: &Change) -> Result<Option<Plan>, ApiError> {
-    let mut groups = Vec::new();
-    for ((namespace, selector), objects) in selectors(which, change) {
-        let until = written(api, objects).await;
-        let pods = api.pods(namespace, selector).await?;
-        let mut group = Group::new(namespace, selector, pods, until);
-        if let Some(wanted) = wanted(api, namespace, &group.controllers).await {
-            group.expected = wanted;
-        }
-        groups.push(group);
-    }
-    let content = change.content_hash.clone();
-    Ok((!groups.is_empty()).then_some(Plan { content, groups }))
-}
-
-/// Which selectors hold in which namespaces, and the objects that say so.
-fn selectors<'a>(
-    which: &'a WhichPods,
-    change: &'a Change,
-) -> BTreeMap<(&'a str, &'a str), Vec<&'a ChangedObject>> {
-    let mut selectors = BTreeMap::<_, Vec<_>>::new();
-    for object in &change.objects {
-        let selector = match which {
-            WhichPods::Labels(labels) => Some(labels),
-            WhichPods::Annotation => ANNOTATIONS
-                .iter()
-                .find_map(|name| object.annotations.get(*name)),
-        };
-        // The API takes an empty selector for every pod, which nobody means who writes nothing.
-        let selector = selector.map(|text| text.trim());
-        if let Some(selector) = selector.filter(|text| !text.is_empty()) {
-            let place = (&*object.reference.namespace, selector);
-            selectors.entry(place).or_default().push(object);
-        }
-    }
-    selectors
-}
-
-/// How many pods these controllers want together; `None` if one of them does not tell, or not to us.
-async fn wanted(
-    api: &Api,
-    namespace: &str,
-    controllers: &BTreeSet<OwnerReference>,
-) -> Option<usize> {
-    let mut sum = 0;
-    for owner in controllers {
-        let group = owner.api_version.split('/').next();
-        let resource = match (group, &*owner.kind) {
-            (Some("apps"), "ReplicaSet") => REPLICA_SETS,
-            (Some("apps"), "StatefulSet") => apps("statefulsets", "StatefulSet"),
-            (Some("apps"), "DaemonSet") => apps("daemonsets", "DaemonSet"),
-            _ => return None,
-        };
-        let object = Object {
-            resource,
-            namespace,
-            name: &owner.name,
-        };
-        let read: Result<Controller, ApiError> = api.get(object).await;
-        sum += match read {
-            Ok(read) if owner.kind == "DaemonSet" => read.status.desired_number_scheduled?,
-            Ok(read) => read.spec.replicas?,
-            // Its pods go, and none come.
-            Err(ApiError::NotFound { known: true, .. }) => 0,
-            Err(_) => return None,
-        };
-    }
-    Some(sum)
 }
 
 /// What was done so far.
@@ -293,7 +209,9 @@ impl<'a> Walk<'a> {
                 Ok(())
             }
             // Another attache was first, or the pod is not as it was listed.
-            Err(ApiError::NotFound { known: true, .. } | ApiError::Conflict { .. }) => {
+            Err(ApiError::NotFound { known: true, .. } | ApiError::Conflict { .. })
+                if Instant::now() < self.deadline =>
+            {
                 sleep(Duration::from_millis(fastrand::u64(50..250))).await;
                 Ok(())
             }
