@@ -1,6 +1,6 @@
 //! The `restart` actions: what only reads its configuration when it starts, is started again.
 //!
-//! [`rollout`](self) marks a workload's pod template with the hash of the content, and the
+//! `rollout` marks a workload's pod template with the hash of the content, and the
 //! workload's controller does the rest; `pod` has the pod that attache runs in evicted; `pods`
 //! restarts pods one after the other. Each is safe to be done by several attaches at once.
 
@@ -112,7 +112,7 @@ pub enum RestartError {
         /// Whether pods were restarted.
         reached: bool,
     },
-    /// A process is restarted without the API server.
+    /// Restarting processes is not part of this build.
     #[error("processes are not restarted yet")]
     Process,
 }
@@ -175,6 +175,7 @@ pub async fn run(
     progress: &Progress,
 ) -> Result<Outcome, RestartError> {
     match action {
+        // Needs no API server: processes of the pod, found as signals find them.
         RestartAction::Process { .. } => Err(RestartError::Process),
         RestartAction::Pod {
             require_budget,
