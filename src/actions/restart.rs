@@ -1,6 +1,6 @@
 //! The `restart` actions: what only reads its configuration when it starts, is started again.
 //!
-//! [`rollout`](self) marks a workload's pod template with the hash of the content, and the
+//! `rollout` marks a workload's pod template with the hash of the content, and the
 //! workload's controller does the rest; `pod` has the pod that attache runs in evicted; `pods`
 //! restarts pods one after the other. Each is safe to be done by several attaches at once.
 
@@ -40,8 +40,8 @@ pub enum RestartError {
     },
     /// The pod that attache runs in is not there under the name that attache has.
     #[error(
-        "there is no pod {namespace}/{name}: attache takes its own pod's name from POD_NAME or the \
-         host name; set POD_NAME from the field metadata.name"
+        "there is no pod {namespace}/{name}: attache takes its own pod's name from --pod-name, POD_NAME \
+         or the host name; set POD_NAME from the field metadata.name"
     )]
     NoPod {
         /// The namespace of attache.

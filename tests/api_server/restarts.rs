@@ -753,3 +753,51 @@ async fn refused_credentials_are_read_again_and_the_request_sent_once_more() {
     let error = running.await.unwrap().unwrap_err();
     assert!(error.may_have_reached(), "{error}");
 }
+
+#[tokio::test]
+async fn a_pod_is_deleted_only_if_it_is_still_as_it_was_listed() {
+    let mut server = FakeApiServer::start().await;
+    let tools = tools(&server.kubeconfig(), "default", "elsewhere").await;
+    let running = tokio::spawn(async move {
+        run(&labelled(1, false), &change("default", "7", "h"), &tools).await
+    });
+    let mut web = pod("web-0", &owner("StatefulSet", "web"));
+    web["metadata"]["uid"] = json!("first");
+    web["metadata"]["resourceVersion"] = json!("41");
+    web["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+    let mut other = web.clone();
+    other["metadata"]["uid"] = json!("second");
+    let map = next(&mut server, "GET", "/configmaps/web").await;
+    map.forbidden();
+    for list in 0..2 {
+        let pods = server.next_list("/api/v1/namespaces/default/pods").await;
+        assert_eq!(pods.asked.query("labelSelector"), Some("app=web"));
+        is_json(pods, &json!({"metadata": {}, "items": [web]}));
+        if list == 0 {
+            // Without the right to read it, as many as there are should be there.
+            next(&mut server, "GET", "/statefulsets/web")
+                .await
+                .forbidden();
+        }
+    }
+    let delete = next(&mut server, "DELETE", "/pods/web-0").await;
+    let body: Value = serde_json::from_slice(&delete.asked.body).unwrap();
+    let seen = json!({"uid": "first", "resourceVersion": "41"});
+    assert_eq!(body["preconditions"], seen);
+    // Another attache was first, and the replacement is there.
+    delete.fail(
+        StatusCode::CONFLICT,
+        "Conflict",
+        "the UID in the precondition",
+    );
+    let pods = server.next_list("/api/v1/namespaces/default/pods").await;
+    is_json(pods, &json!({"metadata": {}, "items": [other]}));
+    let why = skipped(running.await.unwrap());
+    assert_eq!(
+        why,
+        "all 1 pods that were older than the content are gone already"
+    );
+    let deletions = server.asked();
+    let deletions = deletions.iter().filter(|asked| asked.method == "DELETE");
+    assert_eq!(deletions.count(), 1);
+}

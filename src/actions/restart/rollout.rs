@@ -84,7 +84,7 @@ fn needless(current: &Controller, change: &Change) -> Option<&'static str> {
     (ours <= noted && noted < written).then_some("has newer content already")
 }
 
-/// Versions are numbers since Kubernetes 1.35 by contract, and with etcd have always been.
+/// The API server gives etcd's revision; what is no number is not compared.
 fn version(text: &str) -> Option<u64> {
     text.parse().ok()
 }
