@@ -251,3 +251,6 @@ async fn wait(
         hint,
     })
 }
+
+#[cfg(test)]
+mod tests;
