@@ -7,14 +7,16 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 mod args;
 mod env;
 mod groups;
 
 use args::Cli;
-pub use args::{Command, Completions, Get, Healthcheck, Install, Proxy, Run, Sidecar};
+pub use args::{
+    Command, Completions, EnvSource, Exec, Get, Healthcheck, Install, Proxy, Run, Sidecar,
+};
 pub use groups::{Connection, Forward, Listen, Log, Token};
 
 /// What was asked for.
@@ -52,6 +54,15 @@ pub fn parse(
         ) {
             return Parsed::Text(error.to_string());
         }
+        if let Some(command) = without_dashes(&error, &args) {
+            faults.push(format!(
+                "{command:?} is no flag of attache exec: write the command after --, as attache exec -- {command}"
+            ));
+            return Parsed::Command {
+                command: None,
+                faults,
+            };
+        }
         faults.push(one_line(&error));
         if !remove_unknown(&error, &mut args) {
             return Parsed::Command {
@@ -64,27 +75,48 @@ pub fn parse(
     let from_env = env::merge(&cli, &matches, &environment, &mut args, &mut faults);
     let command = cli
         .try_get_matches_from(&args)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
+        .and_then(|matches| complete(&matches, from_env));
     let command = match command {
-        Ok(Cli {
-            command: Command::Run(mut run),
-        }) => {
-            run.from_env = from_env;
-            Some(Command::Run(run))
-        }
-        Ok(Cli {
-            command: Command::Proxy(mut proxy),
-        }) => {
-            proxy.from_env = from_env;
-            Some(Command::Proxy(proxy))
-        }
-        Ok(Cli { command }) => Some(command),
+        Ok(command) => Some(command),
         Err(error) => {
             faults.push(one_line(&error));
             None
         }
     };
     Parsed::Command { command, faults }
+}
+
+/// The command, with what clap's matches tell but its derived structs do not.
+fn complete(matches: &ArgMatches, from_env: Vec<String>) -> Result<Command, clap::Error> {
+    let mut command = Cli::from_arg_matches(matches)?.command;
+    match &mut command {
+        Command::Run(run) | Command::Check(run) => run.from_env = from_env,
+        Command::Proxy(proxy) => proxy.from_env = from_env,
+        Command::Exec(exec) => {
+            exec.run.from_env = from_env;
+            exec.env_sources = matches
+                .subcommand()
+                .map_or_else(Vec::new, |(_, matches)| env_sources(exec, matches));
+        }
+        Command::Get(_)
+        | Command::Healthcheck(_)
+        | Command::Install(_)
+        | Command::Completions(_) => {}
+    }
+    Ok(command)
+}
+
+/// The values of both flags, in the order of their places on the command line.
+fn env_sources(exec: &Exec, matches: &ArgMatches) -> Vec<EnvSource> {
+    let places = |id: &str| matches.indices_of(id).into_iter().flatten();
+    let config_maps = places("env_from").zip(exec.env_from.iter().cloned());
+    let secrets = places("secret_env_from").zip(exec.secret_env_from.iter().cloned());
+    let mut sources: Vec<_> = config_maps
+        .map(|(place, text)| (place, EnvSource::ConfigMap(text)))
+        .chain(secrets.map(|(place, text)| (place, EnvSource::Secret(text))))
+        .collect();
+    sources.sort_by_key(|(place, _)| *place);
+    sources.into_iter().map(|(_, source)| source).collect()
 }
 
 /// The completion script of `shell`.
@@ -105,10 +137,30 @@ fn one_line(error: &clap::Error) -> String {
     let paragraphs = text.split("\n\n").map(str::trim);
     let told: Vec<_> = paragraphs
         .filter(|paragraph| !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more"))
-        .map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "))
+        .map(|paragraph| {
+            // What is not known is a slip, rather than a part of a command.
+            let lines = paragraph.lines().map(str::trim);
+            let lines = lines.filter(|line| !line.starts_with("tip: to pass"));
+            let words: Vec<_> = lines.flat_map(str::split_whitespace).collect();
+            words.join(" ")
+        })
         .filter(|paragraph| !paragraph.is_empty())
         .collect();
     format!("{}; see attache --help", told.join("; "))
+}
+
+/// The command of `attache exec`, if it is given without `--` before it: what follows it is not
+/// looked at, for it would be taken for attache's flags.
+fn without_dashes<'a>(error: &'a clap::Error, args: &[OsString]) -> Option<&'a str> {
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(unknown)) if error.kind() == ErrorKind::UnknownArgument => {
+            unknown
+        }
+        _ => return None,
+    };
+    let exec =
+        args.get(1).is_some_and(|name| name == "exec") && !args.iter().any(|arg| arg == "--");
+    (exec && !unknown.starts_with('-')).then_some(unknown)
 }
 
 /// Takes the argument that `error` does not know out of `args`, with what looks like its value.
@@ -121,7 +173,9 @@ fn remove_unknown(error: &clap::Error, args: &mut Vec<OsString>) -> bool {
         return false;
     }
     let with_value = format!("{unknown}=");
-    let found = args.iter().position(|arg| {
+    // What follows is the command of `attache exec`, with flags of its own.
+    let own = args.iter().take_while(|arg| *arg != "--");
+    let found = own.into_iter().position(|arg| {
         let arg = arg.to_string_lossy();
         *arg == **unknown || arg.starts_with(&with_value)
     });

@@ -2,8 +2,11 @@
 //!
 //! Reading order: [`model`] (what the rest of attache sees), then how it is made: flags (`flags`)
 //! and file (`file`, over `yaml`) each become `partial` settings, flags win, and `check` turns
-//! what results into a [`Config`]. `connection` and `proxy` do all of that for their part. `names`,
-//! `units`, `regexes`, `signals` and `rules` read single values; `probes` is the configuration of the commands that talk to a running sidecar.
+//! what results into a [`Config`], with `objects` (what is watched) and `targets` (where files go).
+//! `connection`, `proxy` and `exec` do all of that for their part. `names`, `units`, `regexes`,
+//! `signals`, `rules` and `files` read single values. `form` is a rule as it would be written,
+//! which `print` shows. `probes` is the configuration of the commands that talk to a running
+//! sidecar.
 
 use std::path::PathBuf;
 
@@ -14,15 +17,21 @@ pub mod model;
 mod check;
 mod connection;
 mod errors;
+mod exec;
 mod file;
+mod files;
 mod flags;
+mod form;
 mod names;
+mod objects;
 mod partial;
+mod print;
 mod probes;
 mod proxy;
 mod regexes;
 mod rules;
 mod signals;
+mod targets;
 mod units;
 mod yaml;
 
@@ -34,8 +43,11 @@ pub use proxy::OWN_ROUTES;
 /// What the binary is to do, validated.
 #[derive(Debug)]
 pub enum Job {
-    /// `attache run`, and `attache proxy`, which is it without routes of its own.
+    /// `attache run`; `attache proxy`, which is it without routes of its own; and `attache exec`,
+    /// which is it with a command.
     Run(Box<Config>),
+    /// `attache check`: print this text.
+    Check(String),
     /// `attache get`.
     Get(Get),
     /// `attache healthcheck`.
@@ -56,6 +68,10 @@ pub fn load(command: Option<Command>, found: Vec<String>) -> Result<Job, Faults>
     let job = match command {
         None => None,
         Some(Command::Run(run)) => check::run(&run, &mut faults).map(|c| Job::Run(Box::new(c))),
+        Some(Command::Exec(exec)) => exec::exec(&exec, &mut faults).map(|c| Job::Run(Box::new(c))),
+        Some(Command::Check(run)) => {
+            check::run(&run, &mut faults).map(|config| Job::Check(print::rules(&config)))
+        }
         Some(Command::Proxy(proxy)) => {
             check::api_alone(&proxy, &mut faults).map(|c| Job::Run(Box::new(c)))
         }

@@ -56,6 +56,7 @@ fn start(job: Job) -> ExitCode {
 fn perform(runtime: &tokio::runtime::Runtime, job: Job) -> ExitCode {
     let failed = match job {
         Job::Run(config) => return run(runtime, *config),
+        Job::Check(text) => return print(text.as_bytes()),
         Job::Completions(shell) => return print(&cli::completions(shell)),
         Job::Get(get) => runtime
             .block_on(app::get(&get, &mut io::stdout().lock()))

@@ -21,6 +21,7 @@ mod journal;
 mod keeper;
 mod lane;
 mod ledger;
+mod making;
 mod mount;
 mod names;
 mod reactor;

@@ -5,6 +5,7 @@
 //! 250 streams on one and a list must always find a free one.
 
 mod body;
+mod call;
 mod connection;
 mod credentials;
 mod heard;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use crate::config;
 
 pub use body::RequestBody;
+pub use call::CallError;
 pub use credentials::{CredentialsError, pod_namespace};
 pub use heard::Heard;
 pub use lease::{Lease, WATCHES_PER_CONNECTION, WatchClient};

@@ -24,6 +24,8 @@ mod differential;
 mod examples;
 #[path = "api_server/kubectl.rs"]
 mod kubectl;
+#[path = "api_server/restarts.rs"]
+mod restarts;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -30,11 +30,17 @@ fn output(mut command: Command) -> (i32, String, String) {
 
 #[test]
 fn the_help_is_the_documented_one() {
-    for command in ["run", "proxy"] {
-        let (code, help, stderr) = output(attache(&[command, "--help"]));
+    for command in ["", "run", "exec", "proxy", "check"] {
+        let args = [command, "--help"];
+        let args = if command.is_empty() {
+            &args[1..]
+        } else {
+            &args
+        };
+        let (code, help, stderr) = output(attache(args));
         assert_eq!((code, stderr.as_str()), (0, ""));
         let snapshots = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots");
-        let snapshot = format!("{snapshots}/help-{command}.txt");
+        let snapshot = format!("{snapshots}/help-{command}.txt").replace("-.txt", ".txt");
         if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
             fs::write(&snapshot, &help).unwrap();
         }
@@ -64,7 +70,7 @@ fn version_and_completions_go_to_stdout() {
 fn every_fault_has_a_line_and_the_exit_code_is_64() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("attache.yaml");
-    fs::write(&file, "listen:\n  prot: 1\nonChange:\n- command: x\n").unwrap();
+    fs::write(&file, "listen:\n  prot: 1\nonChange:\n- command: x y\n").unwrap();
     let mut command = attache(&[
         "run",
         "--prot=1",
@@ -92,7 +98,7 @@ fn every_fault_has_a_line_and_the_exit_code_is_64() {
         "--settle",
         "--allow-non-loopback",
         "did you mean port?",
-        "command is not supported",
+        "onChange[0].command",
     ] {
         assert_eq!(
             lines.iter().filter(|line| line.contains(says)).count(),
@@ -113,6 +119,11 @@ fn a_command_line_without_sense_is_64_too() {
         &["proxy", "pods"],
         &["proxy", "--config", "x"],
         &["proxy", "--server", "https://u:p@h"],
+        &["exec"],
+        &["exec", "--env-from", "web", "--"],
+        &["exec", "--reload=sometimes", "--", "true"],
+        &["check", "--state-secrets"],
+        &["check", "--", "true"],
     ] {
         let (code, stdout, stderr) = output(attache(args));
         assert_eq!(
@@ -127,6 +138,48 @@ fn a_command_line_without_sense_is_64_too() {
     let (code, _, stderr) = output(command);
     assert_eq!((code, stderr.lines().count()), (64, 1), "{stderr}");
     assert!(stderr.starts_with("attache: RUST_LOG: "), "{stderr}");
+}
+
+#[test]
+fn check_prints_rules_that_config_takes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("attache.yaml");
+    let rules =
+        "files: [{configMap: web, dir: /a, defaultMode: 0600}]\nonChange: [signal: nginx]\n";
+    fs::write(&file, rules).unwrap();
+    let check = |path: &std::path::Path| {
+        let mut command = attache(&["check", "--settle=2s:3s", "--config"]);
+        command.arg(path);
+        output(command)
+    };
+    let (code, printed, stderr) = check(&file);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let expected = "\
+files:
+- configMap: web
+  dir: /a
+  defaultMode: 0600
+onChange:
+- signal:
+    process: nginx
+    signal: HUP
+  settle: 2s:3s
+  splay: 0s
+  minInterval: 0s
+  retries: 4
+";
+    assert_eq!(printed, expected);
+    fs::write(&file, &printed).unwrap();
+    assert_eq!(check(&file), (0, printed, String::new()));
+    fs::write(&file, "onChange: [restart: pods]").unwrap();
+    let (code, stdout, stderr) = check(&file);
+    assert_eq!((code, stdout.as_str()), (64, ""));
+    assert!(
+        stderr.contains("attache.yaml:1: onChange[0].restart: "),
+        "{stderr}"
+    );
+    let (code, nothing, _) = output(attache(&["check"]));
+    assert!(code == 0 && nothing.starts_with("# "), "{nothing}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The commands and their flags, as clap reads them; the documentation of a field is its help.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -26,9 +27,13 @@ pub(super) struct Cli {
 pub enum Command {
     /// Serve ConfigMaps on localhost and tell the app when they change
     Run(Box<Run>),
+    /// Run a command with an environment from ConfigMaps and Secrets, and restart it when they change
+    Exec(Box<Exec>),
     /// Serve the Kubernetes API on localhost, with the credentials of the pod or a kubeconfig, as
     /// kubectl proxy does
     Proxy(Box<Proxy>),
+    /// Check a configuration and print its rules, every default filled in
+    Check(Box<Run>),
     /// Print a ConfigMap, or one key's raw value, from the running sidecar
     Get(Get),
     /// Ask the running sidecar whether it is ready (or live): exit code 0 or 1
@@ -39,7 +44,7 @@ pub enum Command {
     Completions(Completions),
 }
 
-/// The flags of `attache run`.
+/// The flags of `attache run` and `attache check`.
 #[derive(Debug, Default, Args)]
 #[command(
     args_override_self = true,
@@ -98,7 +103,21 @@ pub struct Run {
     #[arg(long, value_name = "QUIET[:LONGEST]", help_heading = "Change")]
     pub settle: Option<String>,
 
-    /// A YAML file that says what flags can say
+    /// The pod that attache runs in, for rules that restart it; else $POD_NAME, the host name
+    #[arg(long, value_name = "NAME", help_heading = "Change")]
+    pub pod_name: Option<String>,
+
+    /// Keep the last good content and what each rule acted upon here, for the next start
+    #[arg(long, value_name = "DIR", help_heading = "State")]
+    pub state_dir: Option<PathBuf>,
+    /// Keep the content of Secrets too, readable by this user alone
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "State")]
+    pub state_secrets: Option<String>,
+    /// Be ready with what was kept, while the API server is away
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "State")]
+    pub ready_from_state: Option<String>,
+
+    /// A YAML file that says what flags can say, and which files to write
     #[arg(long, value_name = "FILE", help_heading = "Config")]
     pub config: Option<PathBuf>,
 
@@ -109,6 +128,82 @@ pub struct Run {
     /// The long names of the flags that the environment gave.
     #[arg(skip)]
     pub from_env: Vec<String>,
+}
+
+/// The flags of `attache exec`.
+#[derive(Debug, Default, Args)]
+#[command(
+    args_override_self = true,
+    override_usage = "attache exec [OPTIONS] -- COMMAND [ARGS]...",
+    after_help = "Takes the flags of attache run too, those of its main listener with --serve. \
+                        Every flag can be given as ATTACHE_<FLAG>, as ATTACHE_ENV_FROM; lists one \
+                        entry a line, ConfigMaps before Secrets."
+)]
+pub struct Exec {
+    /// A ConfigMap whose keys become variables; later ones win (repeatable)
+    #[arg(
+        long,
+        value_name = "[NS/]NAME[,optional][,prefix=P]",
+        help_heading = "Exec"
+    )]
+    pub env_from: Vec<String>,
+    /// The same of a Secret, in one order with --env-from (repeatable)
+    #[arg(
+        long,
+        value_name = "[NS/]NAME[,optional][,prefix=P]",
+        help_heading = "Exec"
+    )]
+    pub secret_env_from: Vec<String>,
+    /// Variables that are set already stay as they are
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Exec")]
+    pub environment_wins: Option<String>,
+    /// What a change does: restart, none or signal=NAME [default: restart]
+    #[arg(long, value_name = "HOW", help_heading = "Exec")]
+    pub reload: Option<String>,
+    /// The signal that asks the command to end [default: TERM]
+    #[arg(long, value_name = "NAME", help_heading = "Exec")]
+    pub stop_signal: Option<String>,
+    /// How long it may take to end before it is killed [default: 30s]
+    #[arg(long, value_name = "DURATION", help_heading = "Exec")]
+    pub stop_timeout: Option<String>,
+    /// Act a random part of this after a change, so that a fleet does not at once [default: 0s]
+    #[arg(long, value_name = "DURATION", help_heading = "Exec")]
+    pub splay: Option<String>,
+    /// The least time from one start or signal to the next [default: 1s]
+    #[arg(long, value_name = "DURATION", help_heading = "Exec")]
+    pub min_interval: Option<String>,
+    /// How long to wait for the first content; 0 is without end [default: 60s]
+    #[arg(long, value_name = "DURATION", help_heading = "Exec")]
+    pub wait_timeout: Option<String>,
+    /// Then start with what --state-dir kept, rather than fail
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Exec")]
+    pub stale_ok: Option<String>,
+    /// Start a command again that ends by itself, rather than end with it
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Exec")]
+    pub keep: Option<String>,
+    /// Serve as attache run does, too
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Exec")]
+    pub serve: Option<String>,
+    /// The command and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+
+    /// The flags of `attache run`.
+    #[command(flatten)]
+    pub run: Run,
+
+    /// `--env-from` and `--secret-env-from` in the order in which they were given.
+    #[arg(skip)]
+    pub env_sources: Vec<EnvSource>,
+}
+
+/// A value of one of the flags that an environment comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnvSource {
+    /// `--env-from`.
+    ConfigMap(String),
+    /// `--secret-env-from`.
+    Secret(String),
 }
 
 /// The flags of `attache proxy`.

@@ -176,6 +176,8 @@ fn every_flag_of_every_command_can_come_from_the_environment() {
     let mut seen = 0;
     for (name, rest) in [
         ("run", None),
+        ("exec", Some("--")),
+        ("check", None),
         ("proxy", None),
         ("get", Some("web")),
         ("healthcheck", None),
@@ -204,7 +206,28 @@ fn every_flag_of_every_command_can_come_from_the_environment() {
             seen += 1;
         }
     }
-    assert!(seen > 80, "only {seen} flags were tried");
+    assert!(seen > 180, "only {seen} flags were tried");
+}
+
+#[test]
+fn every_flag_is_documented() {
+    let page = include_str!("../../docs/configuration.md");
+    let cli = Cli::command();
+    for name in ["run", "exec", "check", "proxy"] {
+        let command = cli.find_subcommand(name).unwrap();
+        let flags = command.get_arguments().filter_map(clap::Arg::get_long);
+        let flags: Vec<_> = flags
+            .filter(|flag| *flag != "verbose" && *flag != "quiet")
+            .collect();
+        assert!(flags.len() > 20, "{flags:?}");
+        for flag in flags {
+            let documented = [format!("--{flag} "), format!("--{flag}`")];
+            assert!(
+                documented.iter().any(|text| page.contains(text)),
+                "--{flag}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -228,6 +251,112 @@ fn the_environment_leaves_positional_arguments_alone() {
     assert_eq!(
         (get.sidecar.port.as_deref(), get.namespace.as_deref()),
         (Some("9"), Some("a"))
+    );
+}
+
+fn exec_with(args: &[&str], environment: &[(&str, &str)]) -> (Option<Exec>, Vec<String>) {
+    let args = ["attache", "exec"].iter().chain(args).map(OsString::from);
+    let environment = environment
+        .iter()
+        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    match parse(args, environment) {
+        Parsed::Command {
+            command: Some(Command::Exec(exec)),
+            faults,
+        } => (Some(*exec), faults),
+        Parsed::Command {
+            command: None,
+            faults,
+        } => (None, faults),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn exec(args: &[&str], environment: &[(&str, &str)]) -> Exec {
+    let (exec, faults) = exec_with(args, environment);
+    assert_eq!(faults, Vec::<String>::new());
+    exec.unwrap()
+}
+
+#[test]
+fn the_flags_of_a_command_are_its_own() {
+    let command = ["--port", "x", "--nope", "--", "exec", "-v", "--keep=x", ""];
+    let args = [&["-p", "1", "-p", "2", "--keep", "--"][..], &command].concat();
+    let environment = [("ATTACHE_PORT", "9"), ("ATTACHE_STOP_TIMEOUT", "1s")];
+    let exec = exec(&args, &environment);
+    assert_eq!(exec.command, command);
+    assert_eq!(exec.run.listen.port.as_deref(), Some("2"));
+    assert_eq!(exec.keep.as_deref(), Some("true"));
+    assert_eq!(exec.stop_timeout.as_deref(), Some("1s"));
+    assert_eq!(exec.run.from_env, ["stop-timeout"]);
+}
+
+#[test]
+fn an_unknown_flag_takes_nothing_from_the_command() {
+    let args = ["--nope", "-Z1", "--", "-Z1", "-Z", "--nope", "1"];
+    let (exec, faults) = exec_with(&args, &[]);
+    assert!(exec.is_none_or(|exec| exec.command == args[3..]));
+    assert!(
+        faults[0].contains("'--nope'") && !faults[0].contains("to pass"),
+        "{faults:?}"
+    );
+    assert!(faults[1].contains("'-Z'"), "{faults:?}");
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    let (exec, faults) = exec_with(&["--nope", "--", "--nope"], &[]);
+    assert_eq!(
+        (exec.unwrap().command, faults.len()),
+        (vec!["--nope".into()], 1)
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_need_not_be_utf_8() {
+    use std::os::unix::ffi::OsStringExt;
+    let odd = OsString::from_vec(vec![b'a', 0xff]);
+    let args = ["attache", "exec", "--", "app"].map(OsString::from);
+    let args = args.into_iter().chain([odd.clone()]);
+    let Parsed::Command {
+        command: Some(Command::Exec(exec)),
+        ..
+    } = parse(args, [])
+    else {
+        panic!("no exec");
+    };
+    assert_eq!(exec.command, ["app".into(), odd]);
+}
+
+#[test]
+fn config_maps_and_secrets_of_an_environment_have_one_order() {
+    let config_map = |name: &str| EnvSource::ConfigMap(name.to_owned());
+    let secret = |name: &str| EnvSource::Secret(name.to_owned());
+    let args = [
+        "--secret-env-from",
+        "a",
+        "--env-from=b",
+        "-p",
+        "1",
+        "--secret-env-from=c",
+        "--env-from",
+        "d",
+        "--",
+        "app",
+    ];
+    assert_eq!(
+        exec(&args, &[]).env_sources,
+        [secret("a"), config_map("b"), secret("c"), config_map("d")]
+    );
+    let environment = [
+        ("ATTACHE_SECRET_ENV_FROM", "a\nb"),
+        ("ATTACHE_ENV_FROM", "c\nd"),
+    ];
+    assert_eq!(
+        exec(&["--", "app"], &environment).env_sources,
+        [config_map("c"), config_map("d"), secret("a"), secret("b")]
+    );
+    assert_eq!(
+        exec(&["--secret-env-from=x", "--", "app"], &environment).env_sources,
+        [config_map("c"), config_map("d"), secret("x")]
     );
 }
 

@@ -1,18 +1,15 @@
 //! Settings to a [`Config`]: defaults, and what does not go together.
 
-use std::collections::HashSet;
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
 use super::errors::Faults;
 use super::model::{
-    Config, Log, LogFormat, NamedObject, ObjectKind, ObjectName, Rule, Selector, Serve, Settle,
-    Source,
+    Action, Config, Log, LogFormat, RestartAction, Rule, Serve, Settle, Source, State,
 };
-use super::partial::{Entry, Partial};
-use super::{connection, file, flags, proxy};
+use super::partial::{Entry, Partial, StateSettings};
+use super::{connection, file, flags, form, objects, proxy, targets};
 use crate::cli;
 
 /// `--port`.
@@ -29,8 +26,24 @@ const SETTLE: Settle = Settle {
 /// `--accept-hosts`; the port is taken off before they are tried.
 const ACCEPT_HOSTS: &str = r"^localhost$,^127\.0\.0\.1$,^\[::1\]$";
 
+/// Which listeners there are beside `--admin-address`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listener {
+    /// One with attache's own routes, and the API beside them.
+    Full,
+    /// One for the API alone.
+    ApiAlone,
+    /// None.
+    None,
+}
+
 /// The configuration of `attache run`, its file read; `None` only with a fault.
 pub(crate) fn run(run: &cli::Run, faults: &mut Faults) -> Option<Config> {
+    config(settings(run, faults), Listener::Full, faults)
+}
+
+/// What flags and file say, before it is held together.
+pub(crate) fn settings(run: &cli::Run, faults: &mut Faults) -> Partial {
     let mut settings = flags::run(run, faults);
     let for_proxy = settings.proxy.given();
     if let Some(path) = &run.config {
@@ -44,7 +57,7 @@ pub(crate) fn run(run: &cli::Run, faults: &mut Faults) -> Option<Config> {
             faults.add(flag, fault);
         }
     }
-    config(settings, true, faults)
+    settings
 }
 
 /// The configuration of `attache proxy`; `None` only with a fault.
@@ -62,48 +75,40 @@ pub(crate) fn api_alone(args: &cli::Proxy, faults: &mut Faults) -> Option<Config
             );
         }
     }
-    config(settings, false, faults)
+    config(settings, Listener::ApiAlone, faults)
 }
 
-/// Fills in what `settings` leave open and checks what they say together. `own_routes` is whether
-/// attache serves any beside the API.
-pub(crate) fn config(settings: Partial, own_routes: bool, faults: &mut Faults) -> Option<Config> {
+/// Fills in what `settings` leave open and checks what they say together.
+pub(crate) fn config(
+    mut settings: Partial,
+    listener: Listener,
+    faults: &mut Faults,
+) -> Option<Config> {
     check_source(&settings, faults);
     let proxying = settings.proxying.unwrap_or(settings.dir.is_none());
-    let on_change = settings.on_change.unwrap_or_default();
-    let entries = settings.config_maps.into_iter().chain(settings.secrets);
-    let (objects, selectors) = apart(entries.flatten());
+    let files = settings.files.take().unwrap_or_default();
+    let mut on_change = settings.on_change.take().unwrap_or_default();
+    form::identify(&mut on_change);
+    let entries = settings.config_maps.take().into_iter();
+    let entries = entries.chain(settings.secrets.take());
+    let (objects, selectors) = objects::apart(entries.flatten());
     let mut source = Source {
-        namespace: settings.namespace,
+        namespace: settings.namespace.take(),
         objects,
         selectors,
-        dir: settings.dir,
-        mounts: settings.mounts.unwrap_or_default(),
+        dir: settings.dir.take(),
+        mounts: settings.mounts.take().unwrap_or_default(),
         on_demand: settings.on_demand.unwrap_or(true),
         max_bytes: settings.max_bytes.unwrap_or(MAX_BYTES),
     };
-    check_duplicates(&source, faults);
-    add_objects_of_rules(&mut source, &on_change);
-    let serve = Serve {
-        main: true,
-        own_routes,
-        unix_only: !own_routes && settings.unix_socket.is_some(),
-        address: settings.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        port: settings.port.unwrap_or(PORT),
-        unix_socket: settings.unix_socket,
-        allow_non_loopback: settings.allow_non_loopback.unwrap_or(false),
-        accept_hosts: proxy::or_default(
-            settings.accept_hosts,
-            "--accept-hosts",
-            ACCEPT_HOSTS,
-            proxy::accepting,
-            faults,
-        )?,
-        admin_address: settings.admin_address,
-        max_connections: settings.max_connections.unwrap_or(MAX_CONNECTIONS),
-        shutdown_delay: settings.shutdown_delay.unwrap_or_default(),
-    };
-    check_serve(&serve, faults);
+    objects::check_duplicates(&source, faults);
+    objects::add_files(&mut source, &files);
+    objects::add_rules(&mut source, &on_change);
+    targets::check(&files, &source, &on_change, faults);
+    check_restarts(&source, &on_change, faults);
+    let state = state(std::mem::take(&mut settings.state), faults);
+    let own_routes = listener != Listener::ApiAlone;
+    let serve = serve(&mut settings, listener, faults)?;
     Some(Config {
         connection: connection::connection(settings.connection, faults),
         source,
@@ -113,12 +118,12 @@ pub(crate) fn config(settings: Partial, own_routes: bool, faults: &mut Faults) -
         } else {
             None
         },
-        files: Vec::new(),
+        files,
         on_change,
         settle: settings.settle.unwrap_or(SETTLE),
-        state: None,
+        state,
         exec: None,
-        pod_name: None,
+        pod_name: settings.pod_name,
         log: Log {
             verbosity: settings.verbosity.unwrap_or(0),
             format: settings.log_format.unwrap_or(LogFormat::Text),
@@ -126,16 +131,66 @@ pub(crate) fn config(settings: Partial, own_routes: bool, faults: &mut Faults) -
     })
 }
 
-/// The objects named and those selected.
-fn apart(entries: impl Iterator<Item = Entry>) -> (Vec<NamedObject>, Vec<Selector>) {
-    let (mut objects, mut selectors) = (Vec::new(), Vec::new());
-    for entry in entries {
-        match entry {
-            Entry::Named(object) => objects.push(object),
-            Entry::Selected(selector) => selectors.push(selector),
+fn serve(settings: &mut Partial, listener: Listener, faults: &mut Faults) -> Option<Serve> {
+    let own_routes = listener != Listener::ApiAlone;
+    let serve = Serve {
+        main: listener != Listener::None,
+        own_routes,
+        unix_only: !own_routes && settings.unix_socket.is_some(),
+        address: settings.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        port: settings.port.unwrap_or(PORT),
+        unix_socket: settings.unix_socket.take(),
+        allow_non_loopback: settings.allow_non_loopback.unwrap_or(false),
+        accept_hosts: proxy::or_default(
+            settings.accept_hosts.take(),
+            "--accept-hosts",
+            ACCEPT_HOSTS,
+            proxy::accepting,
+            faults,
+        )?,
+        admin_address: settings.admin_address,
+        max_connections: settings.max_connections.unwrap_or(MAX_CONNECTIONS),
+        shutdown_delay: settings.shutdown_delay.unwrap_or_default(),
+    };
+    if serve.main {
+        check_serve(&serve, faults);
+    }
+    Some(serve)
+}
+
+/// What is kept; without a directory, nothing, and what else is asked of it is a fault.
+fn state(settings: StateSettings, faults: &mut Faults) -> Option<State> {
+    let asked = StateSettings {
+        dir: settings.dir,
+        secrets: settings.secrets.filter(|secrets| *secrets),
+        ready: settings.ready.filter(|ready| *ready),
+    };
+    if asked.dir.is_none() {
+        for flag in asked.given() {
+            faults.add(flag, "nothing is kept without --state-dir: add it");
         }
     }
-    (objects, selectors)
+    Some(State {
+        dir: asked.dir?,
+        secrets: asked.secrets.is_some(),
+        ready: asked.ready.is_some(),
+    })
+}
+
+/// Restarts through the API server do not go with `--dir`.
+fn check_restarts(source: &Source, rules: &[Rule], faults: &mut Faults) {
+    if source.dir.is_none() {
+        return;
+    }
+    for rule in rules {
+        let Action::Restart(action) = &rule.action else {
+            continue;
+        };
+        if !matches!(action, RestartAction::Process { .. }) {
+            let fault = "this restart needs an API server, and --dir takes its place: use restart: {process: NAME}, signal, webhook or command";
+            faults.add(&rule.name, fault);
+        }
+    }
 }
 
 /// A directory takes the API server's place, so that what needs one does not go with it.
@@ -204,83 +259,5 @@ fn check_serve(serve: &Serve, faults: &mut Faults) {
             "--admin-address",
             format!("port {} is --port's already: choose another", admin.port()),
         );
-    }
-}
-
-fn check_duplicates(source: &Source, faults: &mut Faults) {
-    let full = |object: &ObjectName| -> (Option<String>, String) {
-        let namespace = object
-            .namespace
-            .clone()
-            .or_else(|| source.namespace.clone());
-        (namespace, object.name.clone())
-    };
-    let shown = |object: &ObjectName| match &object.namespace {
-        Some(namespace) => format!("{namespace}/{}", object.name),
-        None => object.name.clone(),
-    };
-    let again = |flag: &str, what: String, faults: &mut Faults| {
-        faults.add(flag, format!("{what} is named twice: keep one"));
-    };
-    for named in repeated(&source.objects, |named| (named.kind, full(&named.object))) {
-        let flag = flag_of(named.kind);
-        again(flag, shown(&named.object), faults);
-    }
-    for mount in repeated(&source.mounts, |mount| full(&mount.object)) {
-        again("--mount", shown(&mount.object), faults);
-    }
-    let selector_key = |selector: &Selector| {
-        (
-            selector.kind,
-            format!("{:?}", selector.namespace),
-            selector.labels.clone(),
-        )
-    };
-    for selector in repeated(&source.selectors, selector_key) {
-        let flag = format!("{}-selector", flag_of(selector.kind));
-        again(&flag, selector.labels.clone(), faults);
-    }
-}
-
-fn flag_of(kind: ObjectKind) -> &'static str {
-    match kind {
-        ObjectKind::ConfigMap => "--configmap",
-        ObjectKind::Secret => "--secret",
-    }
-}
-
-/// The items whose key an earlier one has.
-fn repeated<T, K: Eq + Hash>(items: &[T], key: impl Fn(&T) -> K) -> Vec<&T> {
-    let mut seen = HashSet::new();
-    items
-        .iter()
-        .filter(|item| !seen.insert(key(item)))
-        .collect()
-}
-
-/// A rule's object is watched from the start, though readiness does not wait for it.
-fn add_objects_of_rules(source: &mut Source, rules: &[Rule]) {
-    let default = source.namespace.clone();
-    let same = |a: &ObjectName, b: &ObjectName| {
-        let namespace = |object: &ObjectName| object.namespace.clone().or_else(|| default.clone());
-        a.name == b.name && namespace(a) == namespace(b)
-    };
-    for (kind, object) in rules.iter().filter_map(|rule| rule.when.object.as_ref()) {
-        let named = source
-            .objects
-            .iter()
-            .any(|named| named.kind == *kind && same(&named.object, object));
-        let mounted = *kind == ObjectKind::ConfigMap
-            && source
-                .mounts
-                .iter()
-                .any(|mount| same(&mount.object, object));
-        if !named && !mounted {
-            source.objects.push(NamedObject {
-                kind: *kind,
-                object: object.clone(),
-                optional: true,
-            });
-        }
     }
 }

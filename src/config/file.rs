@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::errors::Faults;
 use super::model::{Mount, NamedObject, ObjectKind, Selector, SelectorNamespace};
-use super::partial::{Entry, Partial};
-use super::yaml::{self, Node, Value};
-use super::{connection, flags, names, proxy, rules, units};
+use super::partial::{Entry, Partial, StateSettings};
+use super::yaml::{self, Fields, Node, Value};
+use super::{connection, files, flags, names, proxy, rules, units};
 
 /// The keys at the top of the file, beside those of the connection.
 const KEYS: &[&str] = &[
@@ -21,11 +21,12 @@ const KEYS: &[&str] = &[
     "proxy",
     "shutdownDelay",
     "settle",
+    "files",
     "onChange",
+    "state",
+    "podName",
     "log",
 ];
-/// Those that a later version knows.
-const LATER: &[&str] = &["files"];
 /// The keys of `listen`.
 const LISTEN: &[&str] = &[
     "port",
@@ -68,7 +69,7 @@ pub(crate) fn text_settings(text: &str, origin: &str, faults: &mut Faults) -> Pa
         );
     }
     let known = [connection::KEYS, KEYS].concat();
-    let Some(fields) = root.fields(&known, LATER, faults) else {
+    let Some(fields) = root.fields(&known, faults) else {
         return Partial::default();
     };
     let get = |key: &str| fields.get(key);
@@ -87,26 +88,18 @@ pub(crate) fn text_settings(text: &str, origin: &str, faults: &mut Faults) -> Pa
             units::settle,
             faults,
         ),
+        pod_name: fields.read("podName", "a pod's name", names::name, faults),
         ..Partial::default()
     };
-    if let Some(node) = get("mounts") {
-        partial.mounts = Some(
-            node.items()
-                .iter()
-                .filter_map(|item| mount(item, faults))
-                .collect(),
-        );
-    }
-    if let Some(node) = get("onChange") {
-        let items = node.items().iter().enumerate();
-        let read = items.filter_map(|(index, item)| rules::rule(item, index, faults));
-        partial.on_change = Some(read.collect());
-    }
+    lists(&fields, &mut partial, faults);
     if let Some(node) = get("listen") {
         listen(node, &mut partial, faults);
     }
     if let Some(node) = get("proxy") {
         (partial.proxying, partial.proxy) = proxy::node(node, faults);
+    }
+    if let Some(node) = get("state") {
+        state(node, &mut partial, faults);
     }
     if let Some(node) = get("log") {
         log(node, &mut partial, faults);
@@ -114,8 +107,30 @@ pub(crate) fn text_settings(text: &str, origin: &str, faults: &mut Faults) -> Pa
     partial
 }
 
+/// The keys that hold lists, beside those of objects.
+fn lists(fields: &Fields<'_>, partial: &mut Partial, faults: &mut Faults) {
+    if let Some(node) = fields.get("mounts") {
+        partial.mounts = Some(
+            node.items()
+                .iter()
+                .filter_map(|item| mount(item, faults))
+                .collect(),
+        );
+    }
+    if let Some(node) = fields.get("files") {
+        let items = node.items().iter().enumerate();
+        let read = items.filter_map(|(index, item)| files::rule(item, index, faults));
+        partial.files = Some(read.collect());
+    }
+    if let Some(node) = fields.get("onChange") {
+        let items = node.items().iter().enumerate();
+        let read = items.filter_map(|(index, item)| rules::rule(item, index, faults));
+        partial.on_change = Some(read.collect());
+    }
+}
+
 fn listen(node: &Node, partial: &mut Partial, faults: &mut Faults) {
-    let Some(fields) = node.fields(LISTEN, &[], faults) else {
+    let Some(fields) = node.fields(LISTEN, faults) else {
         return;
     };
     partial.port = fields.read("port", "a port", flags::port, faults);
@@ -128,8 +143,19 @@ fn listen(node: &Node, partial: &mut Partial, faults: &mut Faults) {
     partial.accept_hosts = proxy::accepting_list(&fields, "acceptHosts", faults);
 }
 
+fn state(node: &Node, partial: &mut Partial, faults: &mut Faults) {
+    let Some(fields) = node.fields(&["dir", "secrets", "ready"], faults) else {
+        return;
+    };
+    partial.state = StateSettings {
+        dir: fields.read("dir", "a path", units::path, faults),
+        secrets: fields.read("secrets", "true or false", units::boolean, faults),
+        ready: fields.read("ready", "true or false", units::boolean, faults),
+    };
+}
+
 fn log(node: &Node, partial: &mut Partial, faults: &mut Faults) {
-    let Some(fields) = node.fields(&["level", "format"], &[], faults) else {
+    let Some(fields) = node.fields(&["level", "format"], faults) else {
         return;
     };
     partial.verbosity = fields.read("level", "a level", level, faults);
@@ -161,7 +187,7 @@ fn entry(node: &Node, kind: ObjectKind, faults: &mut Faults) -> Option<Entry> {
         let named = node.read(wanted, |text| names::named(kind, text), faults)?;
         return Some(Entry::Named(named));
     }
-    let fields = node.fields(&["name", "namespace", "optional", "selector"], &[], faults)?;
+    let fields = node.fields(&["name", "namespace", "optional", "selector"], faults)?;
     match (fields.get("name"), fields.get("selector")) {
         (Some(name), None) => {
             let namespace = fields.read("namespace", "a namespace", names::namespace, faults);
@@ -207,7 +233,8 @@ fn entry(node: &Node, kind: ObjectKind, faults: &mut Faults) -> Option<Entry> {
     }
 }
 
-fn scope(text: &str) -> Result<SelectorNamespace, String> {
+/// Reads where a selector looks: a namespace, or `*` for all.
+pub(crate) fn scope(text: &str) -> Result<SelectorNamespace, String> {
     if text == "*" {
         return Ok(SelectorNamespace::All);
     }
@@ -219,7 +246,7 @@ fn mount(node: &Node, faults: &mut Faults) -> Option<Mount> {
     if !matches!(node.value, Value::Map(_)) {
         return node.read("[NS/]NAME=PATH", names::mount, faults);
     }
-    let fields = node.fields(&["configMap", "path"], &[], faults)?;
+    let fields = node.fields(&["configMap", "path"], faults)?;
     let (Some(object), Some(at)) = (fields.get("configMap"), fields.get("path")) else {
         faults.add(
             &node.at,

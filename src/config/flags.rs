@@ -1,19 +1,16 @@
-//! Flags of `attache run` and `attache proxy` to settings.
+//! Flags of `attache run` and `attache proxy` to settings; those of `attache exec` join in `exec`.
 
 use clap::ValueEnum as _;
 
 use super::errors::Faults;
 use super::model::{LogFormat, ObjectKind};
-use super::partial::{Entry, Partial};
+use super::partial::{Entry, Partial, StateSettings};
 use super::{names, rules, units, yaml};
 use crate::cli;
 
 /// Reads every flag of `attache run`; what is wrong with one is a fault that names it.
 pub(crate) fn run(run: &cli::Run, faults: &mut Faults) -> Partial {
-    let mut reader = Reader {
-        from_env: &run.from_env,
-        faults,
-    };
+    let mut reader = Reader::new(&run.from_env, faults);
     let mut partial = Partial {
         dir: run.dir.clone(),
         mounts: reader.list("mount", &run.mount, names::mount),
@@ -26,6 +23,12 @@ pub(crate) fn run(run: &cli::Run, faults: &mut Faults) -> Partial {
             .switch("no-proxy", run.no_proxy.as_deref())
             .map(|off| !off),
         settle: reader.one("settle", run.settle.as_deref(), units::settle),
+        state: StateSettings {
+            dir: run.state_dir.clone(),
+            secrets: reader.switch("state-secrets", run.state_secrets.as_deref()),
+            ready: reader.switch("ready-from-state", run.ready_from_state.as_deref()),
+        },
+        pod_name: reader.one("pod-name", run.pod_name.as_deref(), names::name),
         ..shared(
             &run.connection,
             &run.listen,
@@ -66,10 +69,7 @@ pub(crate) fn run(run: &cli::Run, faults: &mut Faults) -> Partial {
 
 /// Reads every flag of `attache proxy`.
 pub(crate) fn proxy(args: &cli::Proxy, faults: &mut Faults) -> Partial {
-    let mut reader = Reader {
-        from_env: &args.from_env,
-        faults,
-    };
+    let mut reader = Reader::new(&args.from_env, faults);
     shared(
         &args.connection,
         &args.listen,
@@ -191,7 +191,7 @@ fn verbose(text: &str) -> Result<Verbose, String> {
 }
 
 /// Reads a switch as Go's `strconv.ParseBool` does.
-fn switch(text: &str) -> Result<bool, String> {
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -207,7 +207,12 @@ pub(crate) struct Reader<'a> {
 
 // === impl Reader ===
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// `from_env` are the flags that the environment gave.
+    pub(crate) fn new(from_env: &'a [String], faults: &'a mut Faults) -> Self {
+        Self { from_env, faults }
+    }
+
     /// A flag by the name under which it was given.
     fn at(&self, flag: &str) -> String {
         flag_name(flag, self.from_env)

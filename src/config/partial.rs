@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use regex_lite::Regex;
 
-use super::model::{LogFormat, Mount, NamedObject, ObjectKind, Rule, Selector, Settle, Token};
+use super::model::{
+    FilesRule, LogFormat, Mount, NamedObject, ObjectKind, Rule, Selector, Settle, Token,
+};
 
 /// Settings with the flag that each is given by.
 macro_rules! settings {
@@ -61,6 +63,13 @@ settings! {
         append_server_path: bool = "--append-server-path",
         request_timeout: Duration = "--request-timeout",
     }
+
+    /// What is kept over a restart of attache.
+    StateSettings {
+        dir: PathBuf = "--state-dir",
+        secrets: bool = "--state-secrets",
+        ready: bool = "--ready-from-state",
+    }
 }
 
 /// What one origin says; `None` is that it says nothing.
@@ -85,8 +94,11 @@ pub(crate) struct Partial {
     /// Whether there is a proxy.
     pub(crate) proxying: Option<bool>,
     pub(crate) proxy: ProxySettings,
+    pub(crate) files: Option<Vec<FilesRule>>,
     pub(crate) on_change: Option<Vec<Rule>>,
     pub(crate) settle: Option<Settle>,
+    pub(crate) state: StateSettings,
+    pub(crate) pod_name: Option<String>,
     pub(crate) verbosity: Option<i8>,
     pub(crate) log_format: Option<LogFormat>,
 }
@@ -124,8 +136,11 @@ impl Partial {
             shutdown_delay: self.shutdown_delay.or(other.shutdown_delay),
             proxying: self.proxying.or(other.proxying),
             proxy: self.proxy.or(other.proxy),
+            files: self.files.or(other.files),
             on_change: self.on_change.or(other.on_change),
             settle: self.settle.or(other.settle),
+            state: self.state.or(other.state),
+            pod_name: self.pod_name.or(other.pod_name),
             verbosity: self.verbosity.or(other.verbosity),
             log_format: self.log_format.or(other.log_format),
         }

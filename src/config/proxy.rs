@@ -69,7 +69,7 @@ pub(crate) fn node(node: &Node, faults: &mut Faults) -> (Option<bool>, ProxySett
         let on = faults.take(&node.at, units::boolean(text));
         return (on, ProxySettings::default());
     }
-    let Some(fields) = node.fields(KEYS, &[], faults) else {
+    let Some(fields) = node.fields(KEYS, faults) else {
         return (None, ProxySettings::default());
     };
     let settings = ProxySettings {

@@ -1,21 +1,38 @@
-//! `onChange`: when, and what to do.
+//! `onChange`: when, how soon, and what to do.
+//!
+//! Each action reads its own mapping, in a file of its own.
 
 use std::time::Duration;
 
 use super::errors::Faults;
-use super::model::{
-    Action, ObjectKind, ProcessMatch, Rule, Signal, SignalAction, Timing, WebhookAction,
-    WebhookUrl, When,
-};
+use super::model::{Action, ObjectKind, Rule, Timing, When};
 use super::yaml::{Fields, Node, Value};
-use super::{names, signals, units};
+use super::{names, units};
 
-/// What a rule may say in this version.
-const KEYS: &[&str] = &["when", "signal", "webhook", "afterMount", "settle"];
-/// What it may say in a later one.
-const LATER: &[&str] = &["command", "restart", "files", "splay"];
-/// The default of a webhook's timeout.
-const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(5);
+mod command;
+mod restart;
+mod signal;
+mod webhook;
+
+/// The actions; a rule has one of them.
+const ACTIONS: [&str; 4] = ["signal", "webhook", "command", "restart"];
+/// What else a rule may say.
+const KEYS: [&str; 7] = [
+    "when",
+    "afterMount",
+    "settle",
+    "splay",
+    "minInterval",
+    "retries",
+    "timeout",
+];
+/// How often a failed attempt is repeated unless the rule says so.
+pub(crate) const RETRIES: u32 = 4;
+/// The most that can be asked for.
+const MOST_RETRIES: u32 = 100;
+/// The default splay and least interval of restarts: a fleet does not fall over together, and no
+/// container into CrashLoopBackOff.
+const RESTART_SPREAD: Duration = Duration::from_secs(30);
 
 /// Reads rule number `index` of `onChange`.
 pub(crate) fn rule(node: &Node, index: usize, faults: &mut Faults) -> Option<Rule> {
@@ -26,62 +43,128 @@ pub(crate) fn rule(node: &Node, index: usize, faults: &mut Faults) -> Option<Rul
         );
         return None;
     }
-    let fields = node.fields(KEYS, LATER, faults)?;
+    let fields = node.fields(&[&ACTIONS[..], &KEYS].concat(), faults)?;
     let when = match fields.get("when") {
         Some(node) => when(node, faults),
         None => Some(When::default()),
     };
-    let after_mount = fields
-        .get("afterMount")
-        .and_then(|node| node.read("a path", units::path, faults));
+    let after_mount = fields.read("afterMount", "a path", units::path, faults);
     if let (Some(node), Some(When { object: None, .. })) = (fields.get("afterMount"), &when) {
         faults.add(
             &node.at,
             "which object is mounted there? Name it with when: {configMap: NAME} or {secret: NAME}",
         );
     }
-    let settle = fields
-        .get("settle")
-        .and_then(|node| node.read("QUIET[:LONGEST], as 250ms:1s", units::settle, faults));
-    let action = action(node, &fields, faults);
+    let timing = timing(&fields, faults);
+    let action = action(node, &fields, when.as_ref(), faults);
     Some(Rule {
         name: format!("onChange[{index}]"),
-        when: when?,
+        // It tells rules apart, and so is given once all are known.
         identity: String::new(),
+        when: when?,
         after_mount,
-        timing: Timing {
-            settle,
-            splay: Duration::ZERO,
-            min_interval: Duration::ZERO,
-            retries: 4,
-        },
+        timing,
         action: action?,
     })
 }
 
+fn timing(fields: &Fields<'_>, faults: &mut Faults) -> Timing {
+    let spread = match fields.get("restart") {
+        Some(_) => RESTART_SPREAD,
+        None => Duration::ZERO,
+    };
+    let mut duration = |key| fields.read(key, "a duration, as 30s", units::duration, faults);
+    let (splay, min_interval) = (duration("splay"), duration("minInterval"));
+    let retries = |text: &str| units::number(text, 0, MOST_RETRIES);
+    Timing {
+        settle: fields.read(
+            "settle",
+            "QUIET[:LONGEST], as 250ms:1s",
+            units::settle,
+            faults,
+        ),
+        splay: splay.unwrap_or(spread),
+        min_interval: min_interval.unwrap_or(spread),
+        retries: fields
+            .read("retries", "a number", retries, faults)
+            .unwrap_or(RETRIES),
+    }
+}
+
 /// Exactly one of the actions.
-fn action(rule: &Node, fields: &Fields<'_>, faults: &mut Faults) -> Option<Action> {
-    match (fields.get("signal"), fields.get("webhook")) {
-        (Some(node), None) => signal(node, faults).map(Action::Signal),
-        (None, Some(node)) => webhook(node, faults).map(Action::Webhook),
-        (Some(_), Some(_)) => {
-            faults.add(
-                &rule.at,
-                "a rule has one action: make two rules of signal and webhook",
-            );
-            None
+fn action(
+    rule: &Node,
+    fields: &Fields<'_>,
+    when: Option<&When>,
+    faults: &mut Faults,
+) -> Option<Action> {
+    let given = ACTIONS.map(|key| fields.get(key).map(|node| (key, node)));
+    let mut given = given.into_iter().flatten();
+    let Some((key, node)) = given.next() else {
+        let actions = ACTIONS.join(", ");
+        let fault = format!("a rule needs an action: add one of {actions}");
+        faults.add(&rule.at, fault);
+        return None;
+    };
+    if let Some((other, _)) = given.next() {
+        let fault = format!("a rule has one action: make two rules of {key} and {other}");
+        faults.add(&rule.at, fault);
+        return None;
+    }
+    let timeout = Timeout(fields.get("timeout"));
+    match key {
+        "signal" => {
+            timeout.none("a signal is sent at once", faults);
+            signal::signal(node, faults).map(Action::Signal)
         }
-        // An action of a later version has been named as that already.
-        (None, None) if LATER.iter().any(|key| fields.get(key).is_some()) => None,
-        (None, None) => {
-            faults.add(&rule.at, "a rule needs an action: add signal or webhook");
-            None
+        "webhook" => webhook::webhook(node, &timeout, faults).map(Action::Webhook),
+        "command" => command::command(node, &timeout, faults).map(Action::Command),
+        _ => {
+            let secret = matches!(
+                when,
+                Some(When {
+                    object: Some((ObjectKind::Secret, _)),
+                    ..
+                })
+            );
+            restart::restart(node, &timeout, secret, faults).map(Action::Restart)
+        }
+    }
+}
+
+/// The rule's `timeout`, which may stand in the action as well.
+struct Timeout<'a>(Option<&'a Node>);
+
+// === impl Timeout ===
+
+impl Timeout<'_> {
+    /// The timeout of an action whose own stands at `action`.
+    fn of(
+        &self,
+        action: Option<&Node>,
+        default: Duration,
+        faults: &mut Faults,
+    ) -> Option<Duration> {
+        if let (Some(rule), Some(_)) = (self.0, action) {
+            let fault = "the timeout is given twice, here and in the action: keep one";
+            faults.add(&rule.at, fault);
+        }
+        match action.or(self.0) {
+            Some(node) => node.read("a duration, as 5s", units::timeout, faults),
+            None => Some(default),
+        }
+    }
+
+    /// There is none, `because` the action has no use for it.
+    fn none(&self, because: &str, faults: &mut Faults) {
+        if let Some(node) = self.0 {
+            faults.add(&node.at, format!("{because}: take timeout out"));
         }
     }
 }
 
 fn when(node: &Node, faults: &mut Faults) -> Option<When> {
-    let fields = node.fields(&["configMap", "secret", "keys"], &[], faults)?;
+    let fields = node.fields(&["configMap", "secret", "keys"], faults)?;
     let wanted = "[NAMESPACE/]NAME";
     let object = match (fields.get("configMap"), fields.get("secret")) {
         (Some(_), Some(_)) => {
@@ -106,127 +189,6 @@ fn when(node: &Node, faults: &mut Faults) -> Option<When> {
         keys.extend(node.read("a glob, as nginx*", units::glob, faults));
     }
     Some(When { object, keys })
-}
-
-fn signal(node: &Node, faults: &mut Faults) -> Option<SignalAction> {
-    if let Value::Text(_) = node.value {
-        let name = node.read("a process name", process_name, faults)?;
-        return Some(hang_up(ProcessMatch::Name(name)));
-    }
-    let fields = node.fields(&["process", "cmdline", "pidfile", "signal"], &[], faults)?;
-    let mut targets = Vec::new();
-    if let Some(node) = fields.get("process") {
-        let name = node.read("a process name", process_name, faults);
-        targets.push(name.map(ProcessMatch::Name));
-    }
-    if let Some(node) = fields.get("cmdline") {
-        let glob = node.read("a glob", units::glob, faults);
-        targets.push(glob.map(ProcessMatch::Cmdline));
-    }
-    if let Some(node) = fields.get("pidfile") {
-        targets.push(
-            node.read("a path", units::path, faults)
-                .map(ProcessMatch::Pidfile),
-        );
-    }
-    if targets.len() != 1 {
-        faults.add(
-            &node.at,
-            "say whom to signal by one of process: NAME, cmdline: GLOB or pidfile: PATH",
-        );
-    }
-    let chosen = match fields.get("signal") {
-        Some(node) => Some(node.read("a signal's name or number", signals::signal, faults)?),
-        None => None,
-    };
-    let action = hang_up(targets.pop()??);
-    Some(match chosen {
-        Some(signal) => SignalAction { signal, ..action },
-        None => action,
-    })
-}
-
-/// HUP, by which daemons have always been told to read their configuration again.
-fn hang_up(target: ProcessMatch) -> SignalAction {
-    SignalAction {
-        target,
-        signal: Signal {
-            number: 1,
-            name: "HUP".to_owned(),
-        },
-    }
-}
-
-fn process_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.contains('/') {
-        return Err(format!(
-            "{text:?} is not an executable's name: give the file's name without directories, as nginx, or use cmdline"
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-fn webhook(node: &Node, faults: &mut Faults) -> Option<WebhookAction> {
-    if let Value::Text(_) = node.value {
-        return Some(WebhookAction::new(node.read(
-            "a URL",
-            webhook_url,
-            faults,
-        )?));
-    }
-    let fields = node.fields(&["url", "method", "timeout"], &[], faults)?;
-    let url = match fields.get("url") {
-        Some(node) => node.read("a URL", webhook_url, faults),
-        None => {
-            faults.add(&node.at, "add url: the http:// URL to call");
-            None
-        }
-    };
-    let method = match fields.get("method") {
-        Some(node) => node.read("POST, PUT or GET", webhook_method, faults),
-        None => Some(http::Method::POST),
-    };
-    let timeout = match fields.get("timeout") {
-        Some(node) => node.read("a duration, as 5s", units::timeout, faults),
-        None => Some(WEBHOOK_TIMEOUT),
-    };
-    Some(WebhookAction {
-        method: method?,
-        timeout: timeout?,
-        ..WebhookAction::new(url?)
-    })
-}
-
-/// The URL itself is never repeated in a fault: it may hold a password.
-fn webhook_url(text: &str) -> Result<WebhookUrl, String> {
-    let url: WebhookUrl = text
-        .parse()
-        .map_err(|error| format!("not a URL ({error}): write http://HOST[:PORT]/PATH"))?;
-    if url
-        .authority()
-        .is_some_and(|authority| authority.as_str().contains('@'))
-    {
-        return Err("user and password in the URL are not sent: leave them out".to_owned());
-    }
-    match (url.scheme_str(), url.host()) {
-        (Some("http"), Some(host)) if !host.is_empty() => Ok(url),
-        (Some("https"), _) => Err(
-            "https is not supported by this version of attache: use http:// to an endpoint in the pod"
-                .to_owned(),
-        ),
-        _ => Err("not an http:// URL with a host: write http://HOST[:PORT]/PATH".to_owned()),
-    }
-}
-
-fn webhook_method(text: &str) -> Result<http::Method, String> {
-    match text {
-        "POST" => Ok(http::Method::POST),
-        "PUT" => Ok(http::Method::PUT),
-        "GET" => Ok(http::Method::GET),
-        _ => Err(format!(
-            "{text:?} is not a method of webhooks: use POST, PUT or GET"
-        )),
-    }
 }
 
 #[cfg(test)]

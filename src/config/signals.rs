@@ -24,7 +24,7 @@ pub(crate) fn signal(text: &str) -> Result<Signal, String> {
         if name == name_of || number == Some(number_of) {
             if UNCATCHABLE.contains(&name_of) {
                 return Err(format!(
-                    "no process can catch {name_of}: give a signal upon which it reloads"
+                    "no process can catch {name_of}: give a signal that it can act upon"
                 ));
             }
             return Ok(Signal {

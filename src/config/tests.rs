@@ -10,7 +10,7 @@ use crate::cli::{self, Parsed};
 mod proxy;
 
 /// The configuration of `attache run` with these arguments and, if any, this file.
-fn load_run(args: &[&str], file: Option<&str>) -> Result<Config, Faults> {
+pub(super) fn load_run(args: &[&str], file: Option<&str>) -> Result<Config, Faults> {
     load_env(args, &[], file)
 }
 
@@ -22,7 +22,7 @@ fn load_env(
     load_command("run", args, environment, file)
 }
 
-fn load_command(
+pub(super) fn load_command(
     command: &str,
     args: &[&str],
     environment: &[(&str, &str)],
@@ -37,7 +37,8 @@ fn load_command(
         .collect();
     if let Some(text) = file {
         std::fs::write(&path, text).unwrap();
-        args.extend(["--config".into(), path.into_os_string()]);
+        // First: what follows `--` is a command's.
+        args.splice(2..2, ["--config".into(), path.into_os_string()]);
     }
     let environment = environment
         .iter()
@@ -58,7 +59,7 @@ fn fault(args: &[&str], file: Option<&str>) -> String {
     faults.lines()[0].clone()
 }
 
-fn names(config: &Config) -> Vec<String> {
+pub(super) fn names(config: &Config) -> Vec<String> {
     let objects = config.source.objects.iter();
     objects
         .map(|named| {
@@ -139,6 +140,10 @@ proxy:
   requestTimeout: 10s
 shutdownDelay: 2s
 settle: 1s:3s
+files:
+  - {configMap: web, dir: /f}
+state: {dir: /state, secrets: true, ready: true}
+podName: web-1
 onChange:
   - {when: {configMap: web}, signal: nginx}
   - {when: {secret: prod/other}, webhook: "http://127.0.0.1/"}
@@ -193,6 +198,14 @@ fn a_file_says_all_that_flags_can() {
     assert_eq!(serve.admin_address.unwrap().to_string(), "0.0.0.0:8002");
     assert_eq!(serve.shutdown_delay, Duration::from_secs(2));
     assert_eq!(config.settle.longest, Duration::from_secs(3));
+    assert_eq!(config.files.len(), 1);
+    let state = State {
+        dir: "/state".into(),
+        secrets: true,
+        ready: true,
+    };
+    assert_eq!(config.state, Some(state));
+    assert_eq!(config.pod_name.as_deref(), Some("web-1"));
     assert_eq!(config.on_change.len(), 2);
     assert_eq!(config.on_change[1].name, "onChange[1]");
     assert_eq!(
@@ -221,9 +234,18 @@ fn flags_win_over_the_file_and_lists_replace_its_lists() {
         "-q",
         "--max-bytes",
         "2Mi",
+        "--state-dir=/other",
+        "--state-secrets=false",
     ];
     let config = load_run(&args, Some(FILE)).unwrap();
-    assert_eq!(names(&config), ["ConfigMap -/only", "Secret -/db"]);
+    let state = config.state.as_ref().unwrap();
+    assert_eq!(state.dir, Path::new("/other"));
+    assert!(!state.secrets && state.ready);
+    // The last is what the file's rule writes.
+    assert_eq!(
+        names(&config),
+        ["ConfigMap -/only", "Secret -/db", "ConfigMap -/web"]
+    );
     assert!(config.source.selectors.is_empty());
     assert_eq!(config.source.namespace.as_deref(), Some("dev"));
     assert_eq!(config.source.max_bytes, 2 << 20);
@@ -412,8 +434,32 @@ fn each_flag_is_checked() {
         ),
         (&["--on-change", "{"], "--on-change: not readable as YAML"),
         (
-            &["--on-change", "command: x"],
-            "command is not supported by this version",
+            &["--on-change", "command: 'x y'"],
+            "--on-change: onChange[0].command: \"x y\" would be a program's name",
+        ),
+        (
+            &["--pod-name", "A"],
+            "--pod-name: \"A\" is not an object's name",
+        ),
+        (
+            &["--state-secrets"],
+            "--state-secrets: nothing is kept without --state-dir",
+        ),
+        (
+            &["--ready-from-state"],
+            "--ready-from-state: nothing is kept without --state-dir",
+        ),
+        (
+            &["--state-dir=/s", "--state-secrets=x"],
+            "--state-secrets: \"x\" is neither true nor false",
+        ),
+        (
+            &["--dir", "/", "--on-change", "restart: rollout"],
+            "onChange[0]: this restart needs an API server",
+        ),
+        (
+            &["--dir", "/", "--on-change", "restart: {pods: a}"],
+            "onChange[0]: this restart needs an API server",
         ),
         (
             &["--dir", "/does/not/exist"],
@@ -496,7 +542,13 @@ fn each_key_is_checked_where_it_stands() {
             "\nconfigMap: [a]",
             ":2: configMap: unknown key \"configMap\"; did you mean configMaps?",
         ),
-        ("files: []", "files is not supported by this version"),
+        ("files: web", ":1: files: expected a rule"),
+        ("state: /s", "expected a mapping of dir, secrets, ready"),
+        (
+            "state: {dir: /s, ready: 1}",
+            "state.ready: \"1\" is neither",
+        ),
+        ("podName: A", ":1: podName: \"A\" is not an object's name"),
         ("[]", "expected a mapping of kubeconfig"),
         ("a", "expected a mapping"),
         (
@@ -549,8 +601,8 @@ fn each_key_is_checked_where_it_stands() {
         ("log: {level: loud}", "\"loud\" is not a level"),
         ("settle: [1s]", "expected QUIET"),
         (
-            "onChange: [{signal: nginx, splay: 1s}]",
-            "splay is not supported",
+            "onChange: [{signal: nginx, splay: 1}]",
+            "onChange[0].splay: \"1\" is not a duration",
         ),
         ("a: 1\na: 2", "not readable as YAML"),
     ] {
@@ -606,7 +658,9 @@ fn the_faults_of_flags_and_file_come_together() {
 
 #[test]
 fn no_password_is_printed_with_the_configuration() {
-    let config = load_run(&["--on-change", "webhook: 'http://a/?token=hunter2'"], None).unwrap();
+    let rule = "webhook: {url: 'http://a/?token=hunter2', headers: {A: hunter2}}";
+    let config = load_run(&["--on-change", rule], None).unwrap();
+    assert!(config.on_change[0].identity.contains("hunter2"));
     let printed = format!("{config:?}");
     assert!(
         printed.contains("MASKED") && !printed.contains("hunter2"),
@@ -712,7 +766,11 @@ fn almost_a_file() -> impl Strategy<Value = String> {
 fn never_panics(text: &str) {
     let mut faults = Faults::default();
     let settings = file::text_settings(text, "f", &mut faults);
-    let _ = check::config(settings.or(Partial::default()), true, &mut faults);
+    let _ = check::config(
+        settings.or(Partial::default()),
+        check::Listener::Full,
+        &mut faults,
+    );
     assert!(
         faults
             .lines()

@@ -110,14 +110,8 @@ impl Node {
         Some(entries.remove(at).1)
     }
 
-    /// The mapping, its keys checked against those `known`; `later` ones are known, but not to
-    /// this version.
-    pub(crate) fn fields(
-        &self,
-        known: &[&str],
-        later: &[&str],
-        faults: &mut Faults,
-    ) -> Option<Fields<'_>> {
+    /// The mapping, its keys checked against those `known`.
+    pub(crate) fn fields(&self, known: &[&str], faults: &mut Faults) -> Option<Fields<'_>> {
         let entries: &[_] = match &self.value {
             Value::Map(entries) => entries,
             Value::Null => &[],
@@ -130,12 +124,7 @@ impl Node {
             }
         };
         for (key, node) in entries {
-            if later.contains(&key.as_str()) {
-                faults.add(
-                    &node.at,
-                    format!("{key} is not supported by this version of attache; take it out"),
-                );
-            } else if !known.contains(&key.as_str()) {
+            if !known.contains(&key.as_str()) {
                 faults.add(&node.at, unknown(key, known));
             }
         }
@@ -326,7 +315,7 @@ mod tests {
     fn values_keep_their_text_and_their_place() {
         let node = parse("a: 1.10\nb:\n  - true\n  - 'no'\n  - 010\nc: ~\n", "f.yaml").unwrap();
         let mut faults = Faults::default();
-        let fields = node.fields(&["a", "b", "c"], &[], &mut faults).unwrap();
+        let fields = node.fields(&["a", "b", "c"], &mut faults).unwrap();
         let a = fields.get("a").unwrap();
         assert_eq!(
             (a.at.as_str(), a.text("", &mut faults)),
@@ -343,9 +332,7 @@ mod tests {
     #[test]
     fn an_alias_stands_where_it_is_used() {
         let node = parse("a: &x 0x10\nb: *x\n", "f").unwrap();
-        let fields = node
-            .fields(&["a", "b"], &[], &mut Faults::default())
-            .unwrap();
+        let fields = node.fields(&["a", "b"], &mut Faults::default()).unwrap();
         let b = fields.get("b").unwrap();
         assert_eq!(
             (b.at.as_str(), &b.value),
@@ -356,15 +343,14 @@ mod tests {
     #[test]
     fn an_unknown_key_names_its_neighbour() {
         let mut faults = Faults::default();
-        let node = parse("prot: 1\nconfigmaps: 2\nzzzzzz: 3\nfiles: 4\n", "f").unwrap();
-        let _ = node.fields(&["port", "configMaps", "settle"], &["files"], &mut faults);
+        let node = parse("prot: 1\nconfigmaps: 2\nzzzzzz: 3\n", "f").unwrap();
+        let _ = node.fields(&["port", "configMaps", "settle"], &mut faults);
         assert_eq!(
             faults.lines(),
             [
                 "f:1: prot: unknown key \"prot\"; did you mean port?",
                 "f:2: configmaps: unknown key \"configmaps\"; did you mean configMaps?",
                 "f:3: zzzzzz: unknown key \"zzzzzz\"; known here: port, configMaps, settle",
-                "f:4: files: files is not supported by this version of attache; take it out",
             ]
         );
     }

@@ -5,19 +5,16 @@ use std::time::Duration;
 
 use futures_util::future::{AbortHandle, abortable};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::filing::Filing;
-use super::keeper::Keeper;
 use super::ledger::{Ledger, Pending, Reached};
+use super::making::Making;
 use super::mount::{self, Expected};
 use super::names::Names;
 use super::reactor::{Event, Running};
 use super::schedule::Schedule;
-use crate::actions::progress::Save;
-use crate::actions::{Attempt, Change, Progress};
+use crate::actions::Attempt;
 use crate::config::{Action, RestartAction, Rule, Settle};
 use crate::state::RuleState;
 use crate::status::Board;
@@ -39,30 +36,10 @@ pub(super) struct Lane {
     waiting: Option<Instant>,
     /// It is due, and files that hold its objects have yet to be written.
     held: bool,
-    /// What its action noticed when the newest change came.
-    noticed: Option<Noticed>,
-    /// For which content it notices now.
-    noticing: Option<String>,
-    /// How far its action is with which content.
-    progress: Option<(String, Progress)>,
+    /// What its action noticed and has done.
+    pub(super) making: Making,
     /// When it last acted.
     acted: Option<Timestamp>,
-}
-
-/// What an action noticed as a change came.
-struct Noticed {
-    content_hash: String,
-    value: Value,
-    /// By an earlier attache, which may have begun to act upon it.
-    restored: bool,
-}
-
-/// How what was noticed, or the progress made, is kept.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct KeptProgress {
-    content_hash: String,
-    value: Value,
 }
 
 /// Where a rule is.
@@ -110,9 +87,7 @@ impl Lane {
             phase: Phase::Idle,
             waiting: None,
             held: false,
-            noticed: restored.and_then(Noticed::restored),
-            noticing: None,
-            progress: None,
+            making: Making::new(restored),
             acted,
             identity: rule.identity.as_str().into(),
             rule: Arc::new(rule),
@@ -187,33 +162,10 @@ impl Lane {
         self.held = false;
     }
 
-    /// Whether its action is to notice the world as `change` comes. It is not if an earlier attache
-    /// noticed it for the same content: that one may have begun to act.
-    pub(super) fn notices(&mut self, change: &Change) -> bool {
-        let restored = self.noticed.as_ref().filter(|noticed| noticed.restored);
-        if restored.is_some_and(|noticed| noticed.content_hash == change.content_hash) {
-            return false;
-        }
-        self.noticing = Some(change.content_hash.clone());
-        true
-    }
-
-    /// Takes over what its action noticed, unless a newer change came since.
-    pub(super) fn noticed(&mut self, content_hash: String, value: Option<Value>) {
-        if self.noticing.as_ref() == Some(&content_hash) {
-            self.noticed = value.map(|value| Noticed {
-                content_hash,
-                value,
-                restored: false,
-            });
-        }
-    }
-
     /// Nothing is left to tell.
     pub(super) fn undone(&mut self, board: &Board) {
         self.waiting = None;
-        self.noticed = None;
-        self.noticing = None;
+        self.making.forget();
         board.problem(&self.rule.name, None);
         board.problem(&self.mount_subject(), None);
     }
@@ -281,17 +233,7 @@ impl Lane {
     /// with it ended.
     pub(super) fn begin(&mut self, number: u32, pending: &Pending) -> Attempt {
         self.phase = Phase::Busy;
-        let content_hash = &pending.change.content_hash;
-        let noticed = self.noticed.take_if(|n| n.content_hash == *content_hash);
-        if let Some(noticed) = noticed {
-            self.restart_progress(content_hash, Some(noticed.value));
-        } else if self
-            .progress
-            .as_ref()
-            .is_none_or(|(of, _)| of != content_hash)
-        {
-            self.restart_progress(content_hash, None);
-        }
+        self.making.begin(&pending.change.content_hash);
         let left = self.rule.timing.retries >= number;
         Attempt {
             number,
@@ -299,45 +241,13 @@ impl Lane {
         }
     }
 
-    fn restart_progress(&mut self, content_hash: &str, value: Option<Value>) {
-        self.progress = Some((content_hash.to_owned(), Progress::new(value, None)));
-    }
-
-    /// The progress of the attempt that has begun, kept by `keeper` whenever it is set; `intent` is
-    /// what is kept beside it.
-    pub(super) fn progress(&mut self, keeper: &Keeper, intent: Option<&RuleState>) -> Progress {
-        let Some((content_hash, progress)) = &mut self.progress else {
-            return Progress::default();
-        };
-        if let Some(intent) = intent {
-            let (keeper, identity) = (keeper.clone(), Arc::clone(&self.identity));
-            let (intent, content_hash) = (intent.clone(), content_hash.clone());
-            let save: Save = Arc::new(move |value| {
-                let state = RuleState {
-                    progress: value.and_then(|value| kept(&content_hash, value)),
-                    ..intent.clone()
-                };
-                Box::pin(keeper.rule(&identity, state))
-            });
-            *progress = Progress::new(progress.get(), Some(save));
-        }
-        progress.clone()
-    }
-
     /// What is to be kept over a restart of attache; see [`Ledger::state`].
     pub(super) fn state(&self, intent: Option<&Pending>) -> RuleState {
         RuleState {
             acted: self.acted,
-            progress: self.kept_progress(),
+            progress: self.making.kept(),
             ..self.ledger.state(intent)
         }
-    }
-
-    fn kept_progress(&self) -> Option<Value> {
-        let made = self.progress.as_ref();
-        let made = made.and_then(|(hash, progress)| kept(hash, progress.get()?));
-        let noticed = || self.noticed.as_ref();
-        made.or_else(|| noticed().and_then(|n| kept(&n.content_hash, n.value.clone())))
     }
 
     /// An attempt has ended.
@@ -350,7 +260,7 @@ impl Lane {
             self.schedule.acted(now);
         }
         if reached == Reached::Yes {
-            self.progress = None;
+            self.making.done();
             return;
         }
         // A newer change is settling: it begins anew, with all that was not told.
@@ -364,32 +274,6 @@ impl Lane {
             };
         }
     }
-}
-
-// === impl Noticed ===
-
-impl Noticed {
-    fn restored(state: &RuleState) -> Option<Self> {
-        let kept = serde_json::from_value(state.progress.clone()?).ok()?;
-        let KeptProgress {
-            content_hash,
-            value,
-        } = kept;
-        Some(Self {
-            content_hash,
-            value,
-            restored: true,
-        })
-    }
-}
-
-fn kept(content_hash: &str, value: Value) -> Option<Value> {
-    let content_hash = content_hash.to_owned();
-    serde_json::to_value(KeptProgress {
-        content_hash,
-        value,
-    })
-    .ok()
 }
 
 /// The wait after a failed attempt, ±10 %.

@@ -131,7 +131,7 @@ impl Reactor {
         let Some(pending) = lane.ledger.pending(&self.seen) else {
             return;
         };
-        if !lane.notices(&pending.change) {
+        if !lane.making.notices(&pending.change) {
             return;
         }
         let content_hash = pending.change.content_hash.clone();
@@ -226,7 +226,7 @@ impl Reactor {
                 noticed,
             } => {
                 let lane = &mut self.lanes[rule];
-                lane.noticed(content_hash, noticed);
+                lane.making.noticed(content_hash, noticed);
                 if !lane.is_busy() {
                     self.keep(rule);
                 }
@@ -278,7 +278,8 @@ impl Reactor {
         // Kept before it acts, and with it the content: should attache end in between, the next
         // one knows what the app may have read.
         let intent = self.keeper.is_on().then(|| lane.state(Some(&pending)));
-        let progress = lane.progress(&self.keeper, intent.as_ref());
+        let (making, identity) = (&mut lane.making, &lane.identity);
+        let progress = making.progress(&self.keeper, identity, intent.as_ref());
         let kept = intent.map(|intent| self.keeper.rule(&lane.identity, intent));
         let change = Arc::clone(&pending.change);
         let running = (self.act)(Arc::clone(&lane.rule), change, attempt, progress);

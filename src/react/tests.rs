@@ -16,6 +16,7 @@ use crate::shutdown::{self, Trigger};
 use crate::state::RuleState;
 use crate::store::{Kind, ObjectRef, RawObject, ScopeSpec, ScopeWriter, Selects, Writer, new};
 
+mod filing;
 mod resume;
 
 /// One attempt as the app saw it.
@@ -60,6 +61,7 @@ struct World {
     app: Arc<Mutex<App>>,
     /// How often an action was asked to notice the world.
     notices: Arc<Mutex<u64>>,
+    readiness: Readiness,
     version: u32,
     task: JoinHandle<()>,
     _trigger: Trigger,
@@ -139,16 +141,29 @@ impl World {
     /// Objects `a` and `b`, each synced with `k` = `0`.
     fn new(rules: Vec<Rule>) -> Self {
         let mut world = Self::resuming(rules, |_| None);
+        world.sync_all();
+        world
+    }
+
+    fn sync_all(&mut self) {
         for (index, name) in ["a", "b"].into_iter().enumerate() {
-            let raw = world.raw(name, &[("k", "0")]);
-            let scope = &world.scopes[index];
+            let raw = self.raw(name, &[("k", "0")]);
+            let scope = &self.scopes[index];
             scope.replace(vec![scope.freeze(raw)]);
         }
-        world
     }
 
     /// Objects `a` and `b`, neither read yet, and rules that an earlier attache kept state of.
     fn resuming(rules: Vec<Rule>, restored: impl Fn(&Rule) -> Option<RuleState>) -> Self {
+        Self::filing(rules, &[], restored)
+    }
+
+    /// The same, with files to write.
+    fn filing(
+        rules: Vec<Rule>,
+        files: &[FilesRule],
+        restored: impl Fn(&Rule) -> Option<RuleState>,
+    ) -> Self {
         let (writer, reader) = new(1 << 20);
         let (board, metrics) = (Board::default(), Metrics::new());
         let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
@@ -190,7 +205,8 @@ impl World {
         });
         let names = Names::new("default".into());
         let readiness = Readiness::default();
-        let filing = Filing::new(&[], &names, board.clone(), metrics.clone(), &readiness);
+        let filing = Filing::new(files, &names, board.clone(), metrics.clone(), &readiness);
+        readiness.seal();
         let lanes = rules.into_iter();
         let lanes = lanes.map(|rule| {
             let restored = restored(&rule);
@@ -218,6 +234,7 @@ impl World {
             plan,
             app,
             notices,
+            readiness,
             version: 0,
             task,
             _trigger: trigger,

@@ -16,7 +16,7 @@ use futures_util::stream;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
@@ -39,6 +39,7 @@ pub struct Asked {
     /// Decoded pairs, in the order of the URL.
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
+    pub body: Bytes,
 }
 
 impl Asked {
@@ -433,14 +434,19 @@ async fn accept(
     while let Ok((stream, _)) = listener.accept().await {
         let (requests, record) = (requests.clone(), record.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let asked = asked(&request);
-            record
-                .lock()
-                .expect("no panic while recording")
-                .push(asked.clone());
-            let (answer, answered) = oneshot::channel();
-            let taken = requests.send(Waiting { asked, answer });
+            let mut asked = asked(&request);
+            let (requests, record) = (requests.clone(), record.clone());
             async move {
+                if !request.body().is_end_stream() {
+                    let body = request.into_body().collect().await;
+                    asked.body = body.map_err(io::Error::other)?.to_bytes();
+                }
+                record
+                    .lock()
+                    .expect("no panic while recording")
+                    .push(asked.clone());
+                let (answer, answered) = oneshot::channel();
+                let taken = requests.send(Waiting { asked, answer });
                 taken.map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
                 answered
                     .await
@@ -472,5 +478,6 @@ fn asked(request: &Request<Incoming>) -> Asked {
             .map(|(key, value)| (decode(key), decode(value)))
             .collect(),
         headers: request.headers().clone(),
+        body: Bytes::new(),
     }
 }

@@ -16,13 +16,15 @@ pub struct Signal {
     pub name: String,
 }
 
-/// One entry of `onChange`.
-#[derive(Debug, Clone)]
+/// One entry of `onChange`. Printing it leaves out its identity.
+#[derive(Clone)]
 pub struct Rule {
     /// `onChange[0]`, for logs and status.
     pub name: String,
     /// What the rule is, whatever its place in the list: under this its state is kept. A rule that
-    /// says something else has no state.
+    /// says something else has no state. It is JSON text of `when` and the action, without timing,
+    /// and holds URLs and headers as they were given, which may be passwords: it is only ever
+    /// hashed.
     pub identity: String,
     /// Which changes it is for.
     pub when: When,
@@ -199,6 +201,20 @@ pub enum WhichPods {
 /// whoever sends the request dereferences it or turns it into an [`http::Uri`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebhookUrl(http::Uri);
+
+// === impl Rule ===
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rule")
+            .field("name", &self.name)
+            .field("when", &self.when)
+            .field("after_mount", &self.after_mount)
+            .field("timing", &self.timing)
+            .field("action", &self.action)
+            .finish_non_exhaustive()
+    }
+}
 
 // === impl WebhookAction ===
 

@@ -1,0 +1,239 @@
+//! The objects of the API that restarts read, as far as they read them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::core::{Selector, SelectorExt as _};
+use serde::{Deserialize, Serialize};
+
+/// `metadata` of any object.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Metadata {
+    pub(super) name: String,
+    pub(super) uid: String,
+    pub(super) resource_version: String,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) annotations: BTreeMap<String, String>,
+    pub(super) owner_references: Vec<OwnerReference>,
+    /// In whole seconds of the API server's clock.
+    pub(super) creation_timestamp: Option<Timestamp>,
+    pub(super) deletion_timestamp: Option<Timestamp>,
+    managed_fields: Vec<ManagedField>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct ManagedField {
+    time: Option<Timestamp>,
+}
+
+/// Who an object belongs to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct OwnerReference {
+    pub(super) api_version: String,
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) controller: bool,
+}
+
+// === impl Metadata ===
+
+impl Metadata {
+    /// The one owner that makes this object anew when it goes.
+    pub(super) fn controller(&self) -> Option<&OwnerReference> {
+        self.owner_references.iter().find(|owner| owner.controller)
+    }
+
+    /// When the object was last written, in whole seconds of the clock that also gives
+    /// `creationTimestamp`; `None` where the server tracks no fields.
+    pub(super) fn written(&self) -> Option<Timestamp> {
+        self.managed_fields
+            .iter()
+            .filter_map(|field| field.time)
+            .max()
+    }
+}
+
+/// Any object, without what it holds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Named {
+    pub(super) metadata: Metadata,
+}
+
+/// A page of a list.
+#[derive(Debug, Deserialize)]
+pub(super) struct List<T> {
+    #[serde(default)]
+    pub(super) metadata: ListMetadata,
+    pub(super) items: Vec<T>,
+}
+
+/// `metadata` of a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ListMetadata {
+    #[serde(rename = "continue")]
+    pub(super) next: String,
+}
+
+/// A pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Pod {
+    pub(super) metadata: Metadata,
+    pub(super) status: PodStatus,
+}
+
+/// A pod's `status`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct PodStatus {
+    pub(super) phase: String,
+    pub(super) conditions: Vec<Condition>,
+}
+
+/// One of a pod's conditions.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Condition {
+    pub(super) r#type: String,
+    pub(super) status: String,
+}
+
+// === impl Pod ===
+
+impl Pod {
+    /// Whether it is neither going nor at its end.
+    pub(super) fn is_live(&self) -> bool {
+        let completed = ["Succeeded", "Failed"].contains(&&*self.status.phase);
+        self.metadata.deletion_timestamp.is_none() && !completed
+    }
+
+    /// Whether it serves.
+    pub(super) fn is_ready(&self) -> bool {
+        let ready =
+            |condition: &Condition| condition.r#type == "Ready" && condition.status == "True";
+        self.is_live() && self.status.conditions.iter().any(ready)
+    }
+}
+
+/// A workload, as far as it says which pods it wants.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Controller {
+    pub(super) metadata: Metadata,
+    pub(super) spec: ControllerSpec,
+    pub(super) status: ControllerStatus,
+}
+
+/// A workload's `spec`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ControllerSpec {
+    /// Of all but DaemonSets.
+    pub(super) replicas: Option<usize>,
+    pub(super) template: Named,
+}
+
+/// A workload's `status`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ControllerStatus {
+    /// Of DaemonSets.
+    pub(super) desired_number_scheduled: Option<usize>,
+}
+
+/// A PodDisruptionBudget.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Budget {
+    spec: BudgetSpec,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct BudgetSpec {
+    selector: Option<LabelSelector>,
+}
+
+// === impl Budget ===
+
+impl Budget {
+    /// Whether it is for pods with these labels. An empty selector is for all of them in
+    /// `policy/v1`, and for none in `policy/v1beta1`.
+    pub(super) fn covers(&self, labels: &BTreeMap<String, String>, empty_is_all: bool) -> bool {
+        let selector = self.spec.selector.clone();
+        let Some(Ok(selector)) = selector.map(Selector::try_from) else {
+            return false;
+        };
+        if selector.selects_all() {
+            empty_is_all
+        } else {
+            selector.matches(labels)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_budget_is_for_the_pods_that_its_selector_matches() {
+        let labels = BTreeMap::from([("app".to_owned(), "web".to_owned())]);
+        let expression = |operator: &str, values: &[&str]| {
+            json!({"selector": {"matchExpressions": [
+                {"key": "app", "operator": operator, "values": values}]}})
+        };
+        for (spec, v1, v1beta1) in [
+            (
+                json!({"selector": {"matchLabels": {"app": "web"}}}),
+                true,
+                true,
+            ),
+            (
+                json!({"selector": {"matchLabels": {"app": "db"}}}),
+                false,
+                false,
+            ),
+            (
+                json!({"selector": {"matchLabels": {"app": "web", "tier": "front"}}}),
+                false,
+                false,
+            ),
+            (expression("In", &["web", "db"]), true, true),
+            (expression("NotIn", &["web"]), false, false),
+            (expression("Exists", &[]), true, true),
+            (expression("DoesNotExist", &[]), false, false),
+            (expression("Nonsense", &[]), false, false),
+            (json!({"selector": {}}), true, false),
+            (json!({}), false, false),
+        ] {
+            let budget: Budget = serde_json::from_value(json!({"spec": spec})).unwrap();
+            assert_eq!(budget.covers(&labels, true), v1, "{spec}");
+            assert_eq!(budget.covers(&labels, false), v1beta1, "{spec}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_as_old_as_its_last_write() {
+        let object: Named = serde_json::from_value(json!({"metadata": {
+            "name": "web", "creationTimestamp": "2024-01-01T00:00:00Z",
+            "managedFields": [
+                {"manager": "a", "time": "2024-01-02T00:00:00Z", "fieldsV1": {}},
+                {"manager": "b", "time": "2024-01-03T00:00:00Z"},
+                {"manager": "c"},
+            ],
+        }}))
+        .unwrap();
+        let written = object.metadata.written().unwrap();
+        assert_eq!(written.to_string(), "2024-01-03T00:00:00Z");
+        assert_eq!(Metadata::default().written(), None);
+    }
+}

@@ -1,0 +1,295 @@
+//! `restart: pods`: the pods that existed when the change came, one after the other.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::api::{Api, ApiError, Object, PODS};
+use super::evict::pause;
+use super::objects::{OwnerReference, Pod};
+use super::plan::{Plan, plan, wanted};
+use super::select::{Group, Next, controllers, live};
+use super::{Change, Outcome, Progress, RestartError};
+use crate::config::WhichPods;
+
+/// How often the pods are listed while some are awaited: at first, and in the end.
+const POLL: Duration = Duration::from_secs(1);
+const POLL_SLOW: Duration = Duration::from_secs(5);
+
+/// How pods are restarted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub(super) max_unavailable: usize,
+    pub(super) evict: bool,
+    pub(super) timeout: Duration,
+}
+
+/// The plan for `change`, as the pods are now; `None` if no pods are named.
+pub(super) async fn notice(
+    api: &Api,
+    which: &WhichPods,
+    change: &Change,
+) -> Result<Option<Value>, ApiError> {
+    let plan = plan(api, which, change).await?;
+    Ok(plan.and_then(|plan| serde_json::to_value(plan).ok()))
+}
+
+/// Restarts what the plan in `progress` says, or what there is to restart now.
+pub(super) async fn run(
+    api: &Api,
+    which: &WhichPods,
+    change: &Change,
+    pace: Pace,
+    progress: &Progress,
+) -> Result<Outcome, RestartError> {
+    let kept = progress.get();
+    let kept = kept.and_then(|kept| serde_json::from_value::<Plan>(kept).ok());
+    let plan = match kept.filter(|plan| plan.content == change.content_hash) {
+        Some(plan) => plan,
+        None => {
+            let Some(plan) = plan(api, which, change).await? else {
+                return Ok(Outcome::Skipped("no annotation names pods".into()));
+            };
+            progress.set(serde_json::to_value(&plan).ok()).await;
+            plan
+        }
+    };
+    let mut tally = Tally::default();
+    for group in &plan.groups {
+        Walk::new(api, group, pace, &mut tally).run().await?;
+    }
+    Ok(outcome(&plan, &tally))
+}
+
+fn outcome(plan: &Plan, tally: &Tally) -> Outcome {
+    let total: usize = plan.groups.iter().map(|group| group.pods.len()).sum();
+    let orphans: Vec<&str> = plan
+        .groups
+        .iter()
+        .flat_map(|group| &group.orphans)
+        .map(|n| &**n)
+        .collect();
+    let orphans = match &*orphans {
+        [] => String::new(),
+        names => format!(
+            "; left alone, as no controller would bring them back: {}",
+            names.join(", ")
+        ),
+    };
+    let done = tally.restarted;
+    if done > 0 {
+        let others = match total.saturating_sub(done) {
+            0 => String::new(),
+            others => format!(", {others} went by themselves or by another attache"),
+        };
+        return Outcome::Done(format!("restarted {done} of {total} pods{others}{orphans}"));
+    }
+    Outcome::Skipped(if total == 0 {
+        format!("no pod is older than the content{orphans}")
+    } else {
+        format!("all {total} pods that were older than the content are gone already{orphans}")
+    })
+}
+
+/// What was done so far.
+#[derive(Debug, Default)]
+struct Tally {
+    restarted: usize,
+    /// Whether a request may have restarted something without saying so.
+    unsure: bool,
+}
+
+/// Restarts the pods of one group.
+struct Walk<'a> {
+    api: &'a Api,
+    group: &'a Group,
+    pace: Pace,
+    tally: &'a mut Tally,
+    controllers: BTreeSet<OwnerReference>,
+    /// Until when the next step must have been made.
+    deadline: Instant,
+    poll: Duration,
+    /// How many pods were left when last seen.
+    left: usize,
+    /// Why a pod may not be evicted.
+    refusal: Option<(String, String)>,
+}
+
+// === impl Walk ===
+
+impl<'a> Walk<'a> {
+    fn new(api: &'a Api, group: &'a Group, pace: Pace, tally: &'a mut Tally) -> Self {
+        Self {
+            api,
+            group,
+            pace,
+            tally,
+            controllers: group.controllers.clone(),
+            deadline: Instant::now() + pace.timeout,
+            poll: POLL,
+            left: group.pods.len(),
+            refusal: None,
+        }
+    }
+
+    async fn run(mut self) -> Result<(), RestartError> {
+        loop {
+            let pods = match self
+                .api
+                .pods(&self.group.namespace, &self.group.selector)
+                .await
+            {
+                Ok(pods) => pods,
+                Err(error) => {
+                    self.endure(error).await?;
+                    continue;
+                }
+            };
+            let expected = self.expected(&pods).await;
+            match self.group.next(&pods, expected, self.pace.max_unavailable) {
+                Next::Done => return Ok(()),
+                Next::Restart(pod) => self.restart(pod).await?,
+                Next::Wait {
+                    unready,
+                    missing,
+                    left,
+                } => {
+                    if left < self.left {
+                        // Another attache goes on.
+                        self.left = left;
+                        self.advance();
+                    }
+                    if Instant::now() >= self.deadline {
+                        return Err(self.not_back(&unready, missing, left));
+                    }
+                    self.rest().await;
+                }
+            }
+        }
+    }
+
+    /// How many pods there should be: as many as there were, unless the workloads were scaled.
+    async fn expected(&mut self, pods: &[Pod]) -> usize {
+        self.controllers.extend(controllers(pods));
+        if live(pods).count() == self.group.expected {
+            return self.group.expected;
+        }
+        let wanted = wanted(self.api, &self.group.namespace, &self.controllers).await;
+        wanted.unwrap_or(self.group.expected)
+    }
+
+    async fn restart(&mut self, pod: &Pod) -> Result<(), RestartError> {
+        let (namespace, name) = (&*self.group.namespace, &*pod.metadata.name);
+        let preconditions = json!({
+            "uid": pod.metadata.uid,
+            "resourceVersion": pod.metadata.resource_version,
+        });
+        let object = Object {
+            resource: PODS,
+            namespace,
+            name,
+        };
+        let asked = if self.pace.evict {
+            self.api.evict(namespace, name, &preconditions).await
+        } else {
+            self.api.delete(object, &preconditions).await
+        };
+        match asked {
+            Ok(()) => {
+                tracing::info!(
+                    pod = format!("{namespace}/{name}"),
+                    uid = pod.metadata.uid,
+                    "restarted the pod; the next one follows when not too many are away"
+                );
+                self.tally.restarted += 1;
+                self.left = self.left.saturating_sub(1);
+                self.advance();
+                Ok(())
+            }
+            // Another attache was first, or the pod is not as it was listed.
+            Err(ApiError::NotFound { known: true, .. } | ApiError::Conflict { .. })
+                if Instant::now() < self.deadline =>
+            {
+                sleep(Duration::from_millis(fastrand::u64(50..250))).await;
+                Ok(())
+            }
+            Err(error @ ApiError::TooMany { .. }) if Instant::now() < self.deadline => {
+                let (wait, message) = pause(error);
+                self.refusal = Some((format!("Pod {namespace}/{name}"), message));
+                let rest = self.deadline.saturating_duration_since(Instant::now());
+                sleep(wait.min(rest)).await;
+                Ok(())
+            }
+            Err(error) => {
+                self.tally.unsure |= error.may_have_reached();
+                self.endure(error).await
+            }
+        }
+    }
+
+    /// Waits if asking again may help, and there is time.
+    async fn endure(&mut self, error: ApiError) -> Result<(), RestartError> {
+        if error.is_transient() && Instant::now() < self.deadline {
+            tracing::warn!(%error, "restarting pods is held up; attache tries again");
+            self.rest().await;
+            return Ok(());
+        }
+        let reached = self.reached();
+        Err(match (self.refusal.take(), error) {
+            (Some((pod, _)), ApiError::TooMany { message, .. }) => RestartError::NotAllowed {
+                pod,
+                timeout: self.pace.timeout,
+                message,
+                reached,
+            },
+            (_, error) => RestartError::Api { error, reached },
+        })
+    }
+
+    /// A step was made: the next one has its own time.
+    fn advance(&mut self) {
+        self.deadline = Instant::now() + self.pace.timeout;
+        self.poll = POLL;
+        self.refusal = None;
+    }
+
+    async fn rest(&mut self) {
+        let rest = self.deadline.saturating_duration_since(Instant::now());
+        // Not all attaches list at the same moments.
+        let jittered = self.poll.mul_f64(0.75 + fastrand::f64() / 2.0);
+        sleep(jittered.min(rest)).await;
+        self.poll = self.poll.mul_f64(1.25).min(POLL_SLOW);
+    }
+
+    fn reached(&self) -> bool {
+        self.tally.restarted > 0 || self.tally.unsure
+    }
+
+    fn not_back(&self, unready: &[&str], missing: usize, left: usize) -> RestartError {
+        let mut away = Vec::new();
+        let mut advice = "see why they are not Ready; the next attempt goes on".to_owned();
+        if !unready.is_empty() {
+            away.push(format!("not Ready: {}", unready.join(", ")));
+        }
+        if missing > 0 {
+            away.push(format!(
+                "missing: {missing} of {} that match {}",
+                self.group.expected, self.group.selector
+            ));
+            advice.push_str(
+                "; if the workload was scaled down, grant attache the verb get on replicasets, \
+                 statefulsets and daemonsets (API group \"apps\"), so that it sees that",
+            );
+        }
+        RestartError::NotBack {
+            timeout: self.pace.timeout,
+            away: away.join("; "),
+            left,
+            total: self.group.pods.len(),
+            advice,
+            reached: self.reached(),
+        }
+    }
+}

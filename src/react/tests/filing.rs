@@ -1,0 +1,84 @@
+//! Files before actions.
+
+use std::path::Path;
+
+use super::*;
+use crate::config::{FilesFrom, FilesRule, FilesTo, NamedObject};
+
+/// `a`'s keys to `dir`.
+fn files(dir: &Path) -> FilesRule {
+    FilesRule {
+        name: "files[0]".into(),
+        from: FilesFrom::Object(NamedObject {
+            kind: ObjectKind::ConfigMap,
+            object: ObjectName {
+                namespace: None,
+                name: "a".into(),
+            },
+            optional: false,
+        }),
+        to: FilesTo::Dir {
+            dir: dir.to_owned(),
+            mode: 0o644,
+            items: None,
+        },
+    }
+}
+
+fn read(dir: &Path) -> Option<String> {
+    std::fs::read_to_string(dir.join("k")).ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_waits_for_the_first_write_and_a_restart_of_attache_finds_it() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("config");
+    for _ in 0..2 {
+        let mut world = World::filing(vec![rule("r", "a")], &[files(&dir)], |_| None);
+        assert!(world.readiness.check().is_err());
+        world.sync_all();
+        timeout(LONG, world.readiness.ready()).await.unwrap();
+        assert_eq!(read(&dir).as_deref(), Some("0"));
+        assert!(world.calls().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_comes_after_the_files_that_hold_its_objects_and_others_do_not_wait() {
+    let place = tempfile::tempdir().unwrap();
+    let (dir, obstacle) = (place.path().join("etc/config"), place.path().join("etc"));
+    let rules = vec![rule("r", "a"), rule("other", "b")];
+    let mut world = World::filing(rules, &[files(&dir)], |_| None);
+    std::fs::write(&obstacle, "in the way").unwrap();
+    world.sync_all();
+    sleep(LONG).await;
+    let problem = world.board.notes().problems["files[0]"].clone();
+    assert!(problem.contains("etc"), "{problem}");
+    world.put("a", &[("k", "1")]);
+    world.put("b", &[("k", "1")]);
+    sleep(LONG).await;
+    assert_eq!(world.told(), ["other#1 b:k"]);
+    let before = std::time::Instant::now();
+    std::fs::remove_file(&obstacle).unwrap();
+    sleep(LONG).await;
+    assert_eq!(world.told()[1..], ["r#1 a:k"]);
+    assert_eq!(read(&dir).as_deref(), Some("1"));
+    // A process that started before the files were there has not read them.
+    assert!(world.calls()[1].since >= before - Duration::from_millis(50));
+    assert_eq!(world.board.notes().problems, BTreeMap::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_object_leaves_its_files() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("config");
+    let mut world = World::filing(Vec::new(), &[files(&dir)], |_| None);
+    world.sync_all();
+    sleep(LONG).await;
+    world.scopes[0].replace(Vec::new());
+    sleep(LONG).await;
+    assert_eq!(read(&dir).as_deref(), Some("0"));
+    world.put("a", &[("k", "2")]);
+    sleep(LONG).await;
+    assert_eq!(read(&dir).as_deref(), Some("2"));
+}

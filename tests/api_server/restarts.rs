@@ -1,0 +1,755 @@
+//! `restart:` against the real API server, where the test plays the controllers and the kubelet;
+//! and against the fake for what that server is too old for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use attache::actions::restart::{self, RestartError};
+use attache::actions::{Change, ChangedObject, Outcome, Progress, Tools};
+use attache::config::{Connection, RestartAction, WhichPods, Workload, WorkloadKind};
+use attache::store::diff::KeyChanges;
+use attache::store::{Kind, ObjectRef};
+use attache::upstream::Upstream;
+use futures_util::StreamExt as _;
+use http::StatusCode;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{
+    Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
+};
+use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use crate::LIMIT;
+use crate::support::control_plane::ControlPlane;
+use crate::support::eventually;
+use crate::support::fake::{Asked, FakeApiServer, Waiting};
+
+/// The tools of an attache of its own: no connection is shared with another.
+async fn tools(kubeconfig: &Path, namespace: &str, pod_name: &str) -> Tools {
+    let settings = Connection {
+        kubeconfig: Some(kubeconfig.to_owned()),
+        ..Connection::default()
+    };
+    Tools {
+        children: Default::default(),
+        upstream: Some(Upstream::new(settings).await.unwrap()),
+        namespace: namespace.into(),
+        pod_name: pod_name.into(),
+    }
+}
+
+/// A change of the ConfigMap `web`.
+fn change(namespace: &str, resource_version: &str, hash: &str) -> Change {
+    Change {
+        objects: vec![ChangedObject {
+            reference: ObjectRef::new(Kind::ConfigMap, namespace, "web"),
+            resource_version: resource_version.into(),
+            keys: KeyChanges::default(),
+            annotations: BTreeMap::new(),
+        }],
+        since: Instant::now(),
+        content_hash: hash.into(),
+    }
+}
+
+async fn run(
+    action: &RestartAction,
+    change: &Change,
+    tools: &Tools,
+) -> Result<Outcome, RestartError> {
+    restart::run(action, change, tools, &Progress::default()).await
+}
+
+fn is_done(outcome: &Result<Outcome, RestartError>) -> bool {
+    matches!(outcome, Ok(Outcome::Done(_)))
+}
+
+fn skipped(outcome: Result<Outcome, RestartError>) -> String {
+    match outcome {
+        Ok(Outcome::Skipped(why)) => why,
+        other => panic!("not skipped: {other:?}"),
+    }
+}
+
+async fn create<T>(client: &Client, namespace: &str, object: Value) -> T
+where
+    T: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    T: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
+{
+    let api: Api<T> = Api::namespaced(client.clone(), namespace);
+    let object = serde_json::from_value(object).unwrap();
+    api.create(&PostParams::default(), &object).await.unwrap()
+}
+
+fn template() -> Value {
+    json!({
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "app", "image": "app"}]},
+    })
+}
+
+fn workload(name: &str, replicas: usize) -> Value {
+    json!({
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas, "selector": {"matchLabels": {"app": "web"}},
+            "serviceName": "web", "template": template(),
+        },
+    })
+}
+
+/// An owner reference to the controller of that kind and name; no garbage collector checks its UID.
+fn owner(kind: &str, name: &str) -> Value {
+    json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "u", "controller": true}])
+}
+
+/// A pod on a node, so that it terminates gracefully.
+fn pod(name: &str, owners: &Value) -> Value {
+    json!({
+        "metadata": {"name": name, "labels": {"app": "web"}, "ownerReferences": owners},
+        "spec": {"nodeName": "node", "containers": [{"name": "app", "image": "app"}]},
+    })
+}
+
+async fn set_ready(pods: &Api<Pod>, name: &str) {
+    let status = json!({"status": {"phase": "Running",
+        "conditions": [{"type": "Ready", "status": "True"}]}});
+    pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+        .await
+        .unwrap();
+}
+
+const OWN: RestartAction = RestartAction::Rollout { workload: None };
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn three_replicas_roll_the_owning_workload_out_once() {
+    let plane = ControlPlane::shared().await;
+    rolled_out_once::<Deployment>(plane, "ReplicaSet", "web-1").await;
+    rolled_out_once::<StatefulSet>(plane, "StatefulSet", "web").await;
+    rolled_out_once::<DaemonSet>(plane, "DaemonSet", "web").await;
+}
+
+/// The workload `web` is of this type, and its pods belong to the object of this kind and name.
+async fn rolled_out_once<T>(plane: &ControlPlane, kind: &str, name: &str)
+where
+    T: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    T: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
+{
+    let (namespace, client) = (plane.namespace().await, plane.admin().await);
+    create::<T>(&client, &namespace, workload("web", 3)).await;
+    let owners = owner(kind, name);
+    if kind == "ReplicaSet" {
+        let mut set = workload(name, 3);
+        set["metadata"]["ownerReferences"] = owner("Deployment", "web");
+        create::<ReplicaSet>(&client, &namespace, set).await;
+    }
+    let mut replicas = Vec::new();
+    for name in ["web-a", "web-b", "web-c"] {
+        create::<Pod>(&client, &namespace, pod(name, &owners)).await;
+        replicas.push(tools(&plane.admin_kubeconfig(), &namespace, name).await);
+    }
+    let maps = plane.config_maps(&namespace).await;
+    let first = maps.create("web", &[("K", "1")]).await;
+    let workloads: Api<T> = Api::namespaced(client, &namespace);
+    let mut generation = workloads.get("web").await.unwrap().meta().generation;
+    assert_eq!(generation, Some(1));
+    let second = maps.set("web", "K", "2").await;
+    for (version, hash) in [(&first, "one"), (&second, "two")] {
+        let change = change(&namespace, version, hash);
+        let ran = tokio::join!(
+            run(&OWN, &change, &replicas[0]),
+            run(&OWN, &change, &replicas[1]),
+            run(&OWN, &change, &replicas[2]),
+        );
+        let ran = [ran.0, ran.1, ran.2];
+        assert_eq!(ran.iter().filter(|ran| is_done(ran)).count(), 1, "{ran:?}");
+        assert!(ran.iter().all(Result::is_ok), "{ran:?}");
+        let now = workloads.get("web").await.unwrap();
+        generation = generation.map(|generation| generation + 1);
+        assert_eq!(now.meta().generation, generation, "{hash}");
+        let now = serde_json::to_value(now).unwrap();
+        let template = &now["spec"]["template"]["metadata"]["annotations"];
+        assert_eq!(*template, json!({"attache.dev/content-hash": hash}));
+    }
+    // One that lags, and one of another rule whose content was there when these pods started.
+    for (version, hash) in [(&first, "one"), (&second, "of another rule")] {
+        let late = change(&namespace, version, hash);
+        let why = skipped(run(&OWN, &late, &replicas[0]).await);
+        assert!(why.ends_with("has newer content already"), "{why}");
+    }
+    let now = workloads.get("web").await.unwrap();
+    assert_eq!(now.meta().generation, generation);
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn a_note_from_another_cluster_means_nothing() {
+    let plane = ControlPlane::shared().await;
+    let (namespace, client) = (plane.namespace().await, plane.admin().await);
+    let mut web = workload("web", 1);
+    let far = "999999999999";
+    web["metadata"]["annotations"] = json!({"attache.dev/content-version": far});
+    create::<Deployment>(&client, &namespace, web).await;
+    let tools = tools(&plane.admin_kubeconfig(), &namespace, "elsewhere").await;
+    let named = RestartAction::Rollout {
+        workload: Some(Workload {
+            kind: WorkloadKind::Deployment,
+            name: "web".into(),
+        }),
+    };
+    let ran = run(&named, &change(&namespace, "7", "h"), &tools).await;
+    assert!(is_done(&ran), "{ran:?}");
+    let deployments: Api<Deployment> = Api::namespaced(client, &namespace);
+    let web = deployments.get("web").await.unwrap();
+    assert_eq!(web.annotations()["attache.dev/content-version"], "7");
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn what_cannot_be_rolled_out_says_why() {
+    let plane = ControlPlane::shared().await;
+    let (namespace, client) = (plane.namespace().await, plane.admin().await);
+    create::<ReplicaSet>(&client, &namespace, workload("alone", 1)).await;
+    create::<Pod>(&client, &namespace, pod("bare", &json!([]))).await;
+    create::<Pod>(
+        &client,
+        &namespace,
+        pod("set", &owner("ReplicaSet", "alone")),
+    )
+    .await;
+    create::<Pod>(&client, &namespace, pod("job", &owner("Job", "once"))).await;
+    let change = change(&namespace, "7", "h");
+    for (name, expected) in [
+        ("bare", "belongs to nothing, which has no rollout"),
+        ("set", "alone, which no Deployment owns"),
+        ("job", "belongs to Job once"),
+        ("nowhere", "set POD_NAME from the field metadata.name"),
+    ] {
+        let tools = tools(&plane.admin_kubeconfig(), &namespace, name).await;
+        let error = run(&OWN, &change, &tools).await.unwrap_err();
+        assert!(!error.may_have_reached());
+        let error = error.to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let nobody = plane.kubeconfig(&format!("nobody-{namespace}"));
+    let tools = tools(&nobody, &namespace, "set").await;
+    let error = run(&OWN, &change, &tools).await.unwrap_err().to_string();
+    let grant = format!(
+        r#"grant its service account the verb get on pods (API group "") by a Role in namespace {namespace}"#
+    );
+    assert!(error.contains(&grant), "{error}");
+}
+
+/// How pods come back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// Under a new name, as soon as the old one is terminating.
+    ReplicaSet,
+    /// Under the same name, once the old one has gone.
+    StatefulSet,
+}
+
+/// How long the kubelet takes to end a pod, the controller to make one, and that to become Ready.
+const STEP: Duration = Duration::from_millis(150);
+
+/// Plays the controller and the kubelet, and watches what becomes of the pods.
+struct Player {
+    pods: Api<Pod>,
+    first: BTreeSet<String>,
+    seen: Arc<Mutex<Seen>>,
+    playing: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// UIDs of pods whose end began, in that order.
+    ended: Vec<String>,
+    /// The highest number of pods that were away, after any event.
+    most_away: usize,
+}
+
+impl Player {
+    async fn start(plane: &ControlPlane, namespace: &str, count: usize, style: Style) -> Self {
+        let client = plane.admin().await;
+        let owners = match style {
+            Style::ReplicaSet => {
+                create::<ReplicaSet>(&client, namespace, workload("web", count)).await;
+                owner("ReplicaSet", "web")
+            }
+            Style::StatefulSet => {
+                create::<StatefulSet>(&client, namespace, workload("web", count)).await;
+                owner("StatefulSet", "web")
+            }
+        };
+        let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        for n in 0..count {
+            let name = format!("web-{n}");
+            create::<Pod>(&client, namespace, pod(&name, &owners)).await;
+            set_ready(&pods, &name).await;
+        }
+        let list = pods.list(&ListParams::default()).await.unwrap();
+        let known: BTreeMap<String, Pod> = list
+            .items
+            .into_iter()
+            .map(|pod| (pod.uid().unwrap(), pod))
+            .collect();
+        let first = known.keys().cloned().collect();
+        let seen = Arc::<Mutex<Seen>>::default();
+        let version = list.metadata.resource_version.unwrap();
+        let play = play(pods.clone(), version, known, owners, style, seen.clone());
+        Self {
+            pods,
+            first,
+            seen,
+            playing: tokio::spawn(play),
+        }
+    }
+
+    fn ended(&self) -> usize {
+        self.seen.lock().unwrap().ended.len()
+    }
+
+    /// Each of the first pods was restarted once, no other was, and no more were away than allowed.
+    async fn assert_restarted(&self, max_unavailable: usize) {
+        eventually("every event was seen", LIMIT, async || {
+            let pods = self.pods.list(&ListParams::default()).await.unwrap();
+            let is_first = |pod: &Pod| self.first.contains(&pod.uid().unwrap());
+            self.ended() >= self.first.len() && !pods.iter().any(is_first)
+        })
+        .await;
+        assert!(!self.playing.is_finished(), "the controller plays on");
+        let seen = self.seen.lock().unwrap();
+        let once: BTreeSet<String> = seen.ended.iter().cloned().collect();
+        assert_eq!(once, self.first);
+        assert_eq!(seen.ended.len(), self.first.len());
+        assert_eq!(seen.most_away, max_unavailable, "as many as allowed");
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        self.playing.abort();
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
+    pod.meta().deletion_timestamp.is_none()
+        && conditions
+            .into_iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+async fn play(
+    pods: Api<Pod>,
+    version: String,
+    mut known: BTreeMap<String, Pod>,
+    owners: Value,
+    style: Style,
+    seen: Arc<Mutex<Seen>>,
+) {
+    let count = known.len();
+    let mut ended = BTreeSet::new();
+    let mut events = pods
+        .watch(&WatchParams::default(), &version)
+        .await
+        .unwrap()
+        .boxed();
+    while let Some(event) = events.next().await {
+        let (gone, now) = match event.unwrap() {
+            WatchEvent::Added(pod) | WatchEvent::Modified(pod) => (false, pod),
+            WatchEvent::Deleted(pod) => (true, pod),
+            _ => continue,
+        };
+        let uid = now.uid().unwrap();
+        let ends = gone || now.meta().deletion_timestamp.is_some();
+        if gone {
+            known.remove(&uid);
+        } else {
+            known.insert(uid.clone(), now.clone());
+        }
+        {
+            let mut seen = seen.lock().unwrap();
+            let away = count
+                - known
+                    .values()
+                    .filter(|pod| is_ready(pod))
+                    .count()
+                    .min(count);
+            seen.most_away = seen.most_away.max(away);
+            if ends && ended.insert(uid.clone()) {
+                seen.ended.push(uid);
+                tokio::spawn(replace(pods.clone(), now.name_any(), owners.clone(), style));
+            }
+        }
+    }
+    panic!("the watch ended");
+}
+
+/// What the kubelet and the controller do about a pod that ends, each in its time.
+async fn replace(pods: Api<Pod>, name: String, owners: Value, style: Style) {
+    let end = async || {
+        tokio::time::sleep(STEP).await;
+        let now = DeleteParams::default().grace_period(0);
+        pods.delete(&name, &now).await.unwrap();
+    };
+    let make = async |name: &str| {
+        tokio::time::sleep(STEP).await;
+        let pod = serde_json::from_value(pod(name, &owners)).unwrap();
+        pods.create(&PostParams::default(), &pod).await.unwrap();
+        tokio::time::sleep(STEP).await;
+        set_ready(&pods, name).await;
+    };
+    match style {
+        Style::ReplicaSet => {
+            let new = format!("{name}x");
+            tokio::join!(end(), make(&new));
+        }
+        Style::StatefulSet => {
+            end().await;
+            make(&name).await;
+        }
+    }
+}
+
+fn labelled(max_unavailable: u32, evict: bool) -> RestartAction {
+    RestartAction::Pods {
+        which: WhichPods::Labels("app=web".into()),
+        max_unavailable,
+        evict,
+        timeout: LIMIT,
+    }
+}
+
+/// The ConfigMap `web` has changed just now.
+async fn changed(plane: &ControlPlane, namespace: &str) -> Change {
+    let maps = plane.config_maps(namespace).await;
+    maps.create("web", &[("K", "1")]).await;
+    let version = maps.set("web", "K", "2").await;
+    change(namespace, &version, "hash")
+}
+
+/// Two attaches restart the same pods at the same time.
+async fn two_restart(count: usize, style: Style, max_unavailable: u32, evict: bool) {
+    let plane = ControlPlane::shared().await;
+    let namespace = plane.namespace().await;
+    let player = Player::start(plane, &namespace, count, style).await;
+    let change = changed(plane, &namespace).await;
+    let action = labelled(max_unavailable, evict);
+    let actor = async || {
+        let tools = tools(&plane.admin_kubeconfig(), &namespace, "elsewhere").await;
+        let noticed = restart::notice(&action, &change, &tools).await;
+        assert!(noticed.is_some());
+        let progress = Progress::new(noticed, None);
+        restart::run(&action, &change, &tools, &progress).await
+    };
+    let (one, two) = tokio::join!(actor(), actor());
+    assert!(one.is_ok() && two.is_ok(), "{one:?}, {two:?}");
+    assert!(is_done(&one) || is_done(&two), "{one:?}, {two:?}");
+    player.assert_restarted(max_unavailable as usize).await;
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn two_attaches_restart_each_pod_of_a_replica_set_once() {
+    two_restart(5, Style::ReplicaSet, 1, false).await;
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn two_attaches_restart_each_pod_of_a_stateful_set_once() {
+    two_restart(4, Style::StatefulSet, 1, false).await;
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn two_attaches_evict_two_pods_at_a_time() {
+    two_restart(6, Style::ReplicaSet, 2, true).await;
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn a_restarted_attache_goes_on_where_it_was() {
+    let plane = ControlPlane::shared().await;
+    let namespace = plane.namespace().await;
+    let player = Player::start(plane, &namespace, 4, Style::ReplicaSet).await;
+    let change = changed(plane, &namespace).await;
+    let action = labelled(1, false);
+    let tools = tools(&plane.admin_kubeconfig(), &namespace, "elsewhere").await;
+    let progress = Progress::default();
+    let first = {
+        let (action, change, tools, progress) = (
+            action.clone(),
+            change.clone(),
+            tools.clone(),
+            progress.clone(),
+        );
+        tokio::spawn(async move { restart::run(&action, &change, &tools, &progress).await })
+    };
+    eventually("half of the pods are restarted", LIMIT, async || {
+        player.ended() >= 2
+    })
+    .await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    let kept = progress.get();
+    assert!(kept.is_some(), "listed by itself, and kept");
+    let ran = restart::run(&action, &change, &tools, &Progress::new(kept, None)).await;
+    assert!(ran.is_ok(), "{ran:?}");
+    player.assert_restarted(1).await;
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn an_annotation_names_the_pods_and_younger_ones_stay() {
+    let plane = ControlPlane::shared().await;
+    let namespace = plane.namespace().await;
+    let player = Player::start(plane, &namespace, 1, Style::ReplicaSet).await;
+    let mut change = changed(plane, &namespace).await;
+    let action = RestartAction::Pods {
+        which: WhichPods::Annotation,
+        max_unavailable: 1,
+        evict: false,
+        timeout: LIMIT,
+    };
+    let tools = tools(&plane.admin_kubeconfig(), &namespace, "elsewhere").await;
+    let why = skipped(run(&action, &change, &tools).await);
+    assert_eq!(why, "no annotation names pods");
+    assert!(restart::notice(&action, &change, &tools).await.is_none());
+    // Creation times are whole seconds: one that is younger for certain.
+    let client = plane.admin().await;
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
+    let map = serde_json::to_value(maps.get("web").await.unwrap()).unwrap();
+    let written = map["metadata"]["managedFields"][0]["time"]
+        .as_str()
+        .unwrap();
+    let written: jiff::Timestamp = written.parse().unwrap();
+    eventually("the next second", LIMIT, async || {
+        jiff::Timestamp::now().as_second() > written.as_second()
+    })
+    .await;
+    for (name, owners) in [
+        ("younger", owner("ReplicaSet", "other")),
+        ("bare", json!([])),
+    ] {
+        create::<Pod>(&client, &namespace, pod(name, &owners)).await;
+        set_ready(&player.pods, name).await;
+    }
+    let annotations = &mut change.objects[0].annotations;
+    annotations.insert("magalix.com/podDeleteMatch".into(), "app in (web)".into());
+    // What was to be done for another content counts no more.
+    let other = json!({"content": "other", "groups": []});
+    let progress = Progress::new(Some(other), None);
+    let ran = restart::run(&action, &change, &tools, &progress).await;
+    let Ok(Outcome::Done(detail)) = ran else {
+        panic!("not done")
+    };
+    let expected =
+        "restarted 1 of 1 pods; left alone, as no controller would bring them back: bare";
+    assert_eq!(detail, expected);
+    player.pods.get("younger").await.unwrap();
+    // Acting once more for the same content finds nothing to do.
+    let why = skipped(run(&action, &change, &tools).await);
+    assert!(why.starts_with("no pod is older than the content"), "{why}");
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn a_replacement_that_does_not_come_back_stops_the_rest() {
+    let plane = ControlPlane::shared().await;
+    let (namespace, client) = (plane.namespace().await, plane.admin().await);
+    create::<ReplicaSet>(&client, &namespace, workload("web", 2)).await;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    for name in ["web-0", "web-1"] {
+        create::<Pod>(&client, &namespace, pod(name, &owner("ReplicaSet", "web"))).await;
+        set_ready(&pods, name).await;
+    }
+    let change = changed(plane, &namespace).await;
+    let mut action = labelled(1, false);
+    if let RestartAction::Pods { timeout, .. } = &mut action {
+        *timeout = Duration::from_secs(2);
+    }
+    let tools = tools(&plane.admin_kubeconfig(), &namespace, "elsewhere").await;
+    let progress = Progress::default();
+    let error = restart::run(&action, &change, &tools, &progress)
+        .await
+        .unwrap_err();
+    assert!(error.may_have_reached());
+    let error = error.to_string();
+    assert!(
+        error.contains("missing: 1 of 2 that match app=web; 1 of 2 pods are still to be restarted"),
+        "{error}"
+    );
+    // The workload is made smaller: what is missing was not wanted.
+    let sets: Api<ReplicaSet> = Api::namespaced(client, &namespace);
+    let smaller = Patch::Merge(json!({"spec": {"replicas": 1}}));
+    sets.patch("web", &PatchParams::default(), &smaller)
+        .await
+        .unwrap();
+    let again = restart::run(&action, &change, &tools, &progress);
+    let (error, ()) = tokio::join!(again, async {
+        eventually("the second is restarted", LIMIT, async || {
+            pods.get("web-1")
+                .await
+                .unwrap()
+                .meta()
+                .deletion_timestamp
+                .is_some()
+        })
+        .await;
+    });
+    assert!(error.is_err(), "its replacement is not back either");
+}
+
+fn own_pod(require_budget: bool, timeout: Duration) -> RestartAction {
+    RestartAction::Pod {
+        require_budget,
+        timeout,
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn the_own_pod_goes_when_its_budget_allows_it() {
+    let plane = ControlPlane::shared().await;
+    let (namespace, client) = (plane.namespace().await, plane.admin().await);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    create::<Pod>(
+        &client,
+        &namespace,
+        pod("web-1", &owner("ReplicaSet", "web")),
+    )
+    .await;
+    set_ready(&pods, "web-1").await;
+    let change = changed(plane, &namespace).await;
+    let tools = tools(&plane.admin_kubeconfig(), &namespace, "web-1").await;
+    let action = own_pod(true, Duration::from_secs(1));
+    let error = run(&action, &change, &tools).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("create one, or set requireBudget: false"),
+        "{error}"
+    );
+    let path = format!("/apis/policy/v1beta1/namespaces/{namespace}/poddisruptionbudgets");
+    let send = async |method: &str, path: &str, body: Value| {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header(
+                "content-type",
+                if method == "PATCH" {
+                    "application/merge-patch+json"
+                } else {
+                    "application/json"
+                },
+            )
+            .body(body.to_string().into_bytes());
+        let _: Value = client.request(request.unwrap()).await.unwrap();
+    };
+    let budget = json!({
+        "apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+    });
+    send("POST", &path, budget).await;
+    let status = |allowed: u32| {
+        json!({"status": {"observedGeneration": 1, "disruptionsAllowed": allowed,
+            "currentHealthy": 1 + allowed, "desiredHealthy": 1, "expectedPods": 2}})
+    };
+    let path = format!("{path}/web/status");
+    send("PATCH", &path, status(0)).await;
+    let error = run(&action, &change, &tools).await.unwrap_err();
+    assert!(!error.may_have_reached());
+    let error = error.to_string();
+    assert!(
+        error.contains("may not be evicted, for 1s now") && error.contains("needs 1 healthy pods"),
+        "{error}"
+    );
+    let mut evict = labelled(1, true);
+    if let RestartAction::Pods { timeout, .. } = &mut evict {
+        *timeout = Duration::from_secs(1);
+    }
+    let of_many = run(&evict, &change, &tools).await.unwrap_err().to_string();
+    assert_eq!(of_many, error);
+    send("PATCH", &path, status(1)).await;
+    let ran = run(&action, &change, &tools).await;
+    assert!(is_done(&ran), "{ran:?}");
+    let own = pods.get("web-1").await.unwrap();
+    assert!(own.meta().deletion_timestamp.is_some());
+}
+
+/// The request with this method whose path ends so.
+async fn next(server: &mut FakeApiServer, method: &str, end: &str) -> Waiting {
+    let wanted = |asked: &Asked| asked.method == method && asked.path.ends_with(end);
+    server.expect(&format!("{method} {end}"), wanted).await
+}
+
+fn is_json(waiting: Waiting, body: &Value) {
+    waiting.json(StatusCode::OK, body);
+}
+
+#[tokio::test]
+async fn a_current_server_is_asked_in_its_own_version_until_it_agrees() {
+    let mut server = FakeApiServer::start().await;
+    let tools = tools(&server.kubeconfig(), "default", "web-1").await;
+    let running = tokio::spawn(async move {
+        let action = own_pod(true, LIMIT);
+        run(&action, &change("default", "7", "h"), &tools).await
+    });
+    let mut own = pod("web-1", &owner("ReplicaSet", "web"));
+    own["metadata"]["uid"] = json!("uid-1");
+    own["metadata"]["creationTimestamp"] = json!("2024-01-01T00:00:00Z");
+    is_json(next(&mut server, "GET", "/pods/web-1").await, &own);
+    let map = next(&mut server, "GET", "/configmaps/web").await;
+    let accept = map.asked.headers["accept"].to_str().unwrap();
+    assert!(accept.contains("as=PartialObjectMetadata"), "{accept}");
+    map.forbidden();
+    // In policy/v1, an empty selector is for every pod.
+    let budgets = json!({"metadata": {}, "items": [{"spec": {"selector": {}}}]});
+    let path = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    is_json(server.next_list(path).await, &budgets);
+    for attempt in 0..2 {
+        let eviction = next(&mut server, "POST", "/pods/web-1/eviction").await;
+        let body: Value = serde_json::from_slice(&eviction.asked.body).unwrap();
+        assert_eq!(body["apiVersion"], "policy/v1");
+        assert_eq!(body["deleteOptions"]["preconditions"]["uid"], "uid-1");
+        match attempt {
+            0 => eviction.too_many_requests(1),
+            _ => eviction.json(StatusCode::CREATED, &json!({"status": "Success"})),
+        }
+    }
+    assert!(is_done(&running.await.unwrap()));
+}
+
+#[tokio::test]
+async fn refused_credentials_are_read_again_and_the_request_sent_once_more() {
+    let mut server = FakeApiServer::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "old").unwrap();
+    let tools = tools(&server.kubeconfig_with_token(&token), "default", "web-1").await;
+    let running = tokio::spawn(async move {
+        run(&own_pod(false, LIMIT), &change("default", "", "h"), &tools).await
+    });
+    let first = next(&mut server, "GET", "/pods/web-1").await;
+    std::fs::write(&token, "new").unwrap();
+    first.unauthorized();
+    let second = next(&mut server, "GET", "/pods/web-1").await;
+    assert_eq!(second.asked.token(), Some("new"));
+    is_json(second, &pod("web-1", &owner("ReplicaSet", "web")));
+    let eviction = next(&mut server, "POST", "/eviction").await;
+    eviction.fail(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "etcd");
+    let error = running.await.unwrap().unwrap_err();
+    assert!(error.may_have_reached(), "{error}");
+}
