@@ -30,6 +30,7 @@ use tracing::{info, warn};
 use crate::config::{Exec, Settle, Signal};
 use crate::metrics::Metrics;
 use crate::process::Children;
+use crate::react::Names;
 use crate::readiness::Readiness;
 use crate::shutdown::Shutdown;
 use crate::status::Board;
@@ -49,8 +50,8 @@ pub struct Inputs {
     pub board: Board,
     /// Where restarts are counted.
     pub metrics: Metrics,
-    /// The namespace of objects that are named without one.
-    pub namespace: Arc<str>,
+    /// Names objects in the default namespace.
+    pub names: Names,
     /// The settle times, if the command has none of its own.
     pub settle: Settle,
     /// Starts the command; its reaper must run.
@@ -171,7 +172,7 @@ pub async fn run(exec: Exec, mut inputs: Inputs) -> Result<Ended, ExecError> {
     } else {
         BTreeSet::new()
     };
-    let mut sources = Sources::new(&exec.env_from, &inputs.namespace, kept);
+    let mut sources = Sources::new(&exec.env_from, &inputs.names, kept);
     if let Some(ended) = wait(&exec, &mut inputs, &mut sources).await? {
         return Ok(ended);
     }

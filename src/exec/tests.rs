@@ -65,7 +65,7 @@ impl World {
             readiness: self.readiness.clone(),
             board: self.board.clone(),
             metrics: self.metrics.clone(),
-            namespace: "default".into(),
+            names: Names::new("default".into()),
             settle: Settle {
                 quiet: Duration::from_secs(1),
                 longest: Duration::from_secs(1),
