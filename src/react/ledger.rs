@@ -1,5 +1,6 @@
 //! What one rule was last told of, and what it would have to be told now.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,6 +34,8 @@ pub(super) struct Ledger {
     shown: Shown,
     /// What came while an attempt is in line or under way, and so may be read by it.
     meanwhile: Shown,
+    /// What was told has moved on since it was last asked for to be kept.
+    moved: bool,
 }
 
 /// Whether an attempt reached the app.
@@ -69,9 +72,7 @@ impl Pending {
             contents: self.contents,
         }
     }
-}
 
-impl Pending {
     /// The objects that it tells of.
     pub(super) fn objects(&self) -> Vec<ObjectRef> {
         self.contents.iter().map(|(of, _)| of.clone()).collect()
@@ -99,6 +100,7 @@ impl Ledger {
             told,
             shown,
             meanwhile: Shown::new(),
+            moved: false,
             object,
         }
     }
@@ -154,13 +156,21 @@ impl Ledger {
                 concerns = true;
                 continue;
             }
-            let told = self.told.entry(reference.clone());
-            told.or_insert(Told::Content(content));
+            if let Entry::Vacant(told) = self.told.entry(reference.clone()) {
+                told.insert(Told::Content(content));
+                self.moved = true;
+            }
         }
         let paused = observed.paused.iter();
         concerns |= paused.filter(|of| self.sight(of, seen).is_some()).count() > 0;
         let steps = observed.steps.iter().filter(|step| self.concerns(step));
         let steps: Vec<&Step> = steps.collect();
+        // One that was missing at the start has come: it may be as an earlier attache told of it.
+        for Step { reference, .. } in &observed.steps {
+            if self.now(reference, seen).is_some() {
+                concerns |= self.unseen.remove(reference);
+            }
+        }
         if busy {
             for step in &steps {
                 self.read_meanwhile(step, seen);
@@ -339,7 +349,18 @@ impl Ledger {
         digest.finish()
     }
 
+    /// Whether what was told has moved on since it was last asked for to be kept.
+    pub(super) fn has_moved(&self) -> bool {
+        self.moved
+    }
+
+    /// What was told is asked for to be kept.
+    pub(super) fn kept(&mut self) {
+        self.moved = false;
+    }
+
     fn advance(&mut self, reference: &ObjectRef, content: Option<Arc<Content>>) {
+        self.moved = true;
         self.shown.remove(reference);
         match content {
             Some(content) => self.told.insert(reference.clone(), Told::Content(content)),
