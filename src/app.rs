@@ -151,9 +151,9 @@ impl App {
             exec: config.exec.clone(),
         };
         app.start_reaping()?;
-        // Before the sources, so that rules see the first snapshot as their baseline.
-        app.start_rules(&config, state);
         let ready_from_state = config.state.as_ref().is_some_and(|state| state.ready);
+        // Before the sources, so that rules see the first snapshot as their baseline.
+        app.start_rules(&config, state, ready_from_state);
         app.demander = sources::start(
             &mut app,
             &config.source,
@@ -293,7 +293,12 @@ impl App {
         Ok(())
     }
 
-    fn start_rules(&mut self, config: &Config, state: Option<(Arc<StateDir>, Restored)>) {
+    fn start_rules(
+        &mut self,
+        config: &Config,
+        state: Option<(Arc<StateDir>, Restored)>,
+        ready_from_state: bool,
+    ) {
         let inputs = react::Inputs {
             rules: config.on_change.clone(),
             files: config.files.clone(),
@@ -309,6 +314,7 @@ impl App {
                 pod_name: guards::pod_name(config),
             },
             state,
+            ready_from_state,
         };
         let rules = React::new(inputs, &self.readiness).run(self.stop.clone());
         self.tasks.spawn(task("rules", rules));
