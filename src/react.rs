@@ -27,6 +27,7 @@ mod names;
 mod reactor;
 mod schedule;
 mod seen;
+mod shown;
 mod told;
 
 use std::sync::Arc;
