@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::task::{JoinError, JoinSet};
-use tracing::info;
+use tokio::time::timeout;
+use tracing::{info, warn};
 
 use crate::actions::Tools;
 use crate::api::Api;
@@ -37,6 +38,12 @@ pub use commands::{config_from, get, healthcheck, install, run};
 
 /// The namespace where neither configuration, pod nor kubeconfig names one.
 const DEFAULT_NAMESPACE: &str = "default";
+
+/// The task that acts, and has what it did kept.
+const RULES: &str = "rules";
+
+/// How long a disk may take at the end for what is still to be kept.
+const KEEPING: Duration = Duration::from_secs(5);
 
 /// Why attache ends.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +112,15 @@ async fn task(name: &'static str, work: impl Future<Output = ()>) -> &'static st
     name
 }
 
+/// Waits until the task of that name has ended, or any has failed.
+async fn ended(tasks: &mut JoinSet<&'static str>, name: &str) {
+    while let Some(Ok(ended)) = tasks.join_next().await {
+        if ended == name {
+            return;
+        }
+    }
+}
+
 // === impl App ===
 
 impl App {
@@ -151,9 +167,9 @@ impl App {
             exec: config.exec.clone(),
         };
         app.start_reaping()?;
-        // Before the sources, so that rules see the first snapshot as their baseline.
-        app.start_rules(&config, state);
         let ready_from_state = config.state.as_ref().is_some_and(|state| state.ready);
+        // Before the sources, so that rules see the first snapshot as their baseline.
+        app.start_rules(&config, state, ready_from_state);
         app.demander = sources::start(
             &mut app,
             &config.source,
@@ -244,6 +260,12 @@ impl App {
         draining.stop();
         serving.join_all().await;
         self.stopping.stop();
+        let kept = timeout(KEEPING, ended(&mut self.tasks, RULES)).await;
+        if kept.is_err() {
+            warn!(
+                "state was not kept in time: the next attache may act again upon content that this one acted upon"
+            );
+        }
         self.tasks.shutdown().await;
         info!("stopped");
         Ok(stopped)
@@ -297,7 +319,12 @@ impl App {
         Ok(())
     }
 
-    fn start_rules(&mut self, config: &Config, state: Option<(Arc<StateDir>, Restored)>) {
+    fn start_rules(
+        &mut self,
+        config: &Config,
+        state: Option<(Arc<StateDir>, Restored)>,
+        ready_from_state: bool,
+    ) {
         let inputs = react::Inputs {
             rules: config.on_change.clone(),
             files: config.files.clone(),
@@ -313,9 +340,10 @@ impl App {
                 pod_name: guards::pod_name(config),
             },
             state,
+            ready_from_state,
         };
         let rules = React::new(inputs, &self.readiness).run(self.stop.clone());
-        self.tasks.spawn(task("rules", rules));
+        self.tasks.spawn(task(RULES, rules));
     }
 }
 
@@ -328,5 +356,28 @@ fn early(ended: Result<&'static str, JoinError>) -> anyhow::Error {
     match ended {
         Ok(name) => anyhow::anyhow!("the {name} ended before its time"),
         Err(error) => anyhow::Error::new(error).context("a task failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_rules_have_yet_to_keep_is_kept_before_all_is_ended() {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task("readiness", std::future::pending()));
+        tasks.spawn(task("mount", async {}));
+        let kept = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let keeping = Arc::clone(&kept);
+        tasks.spawn(task(RULES, async move {
+            tokio::task::yield_now().await;
+            keeping.store(true, std::sync::atomic::Ordering::Relaxed);
+        }));
+        ended(&mut tasks, RULES).await;
+        assert!(kept.load(std::sync::atomic::Ordering::Relaxed));
+        // A task that failed is not waited for.
+        tasks.spawn(async { panic!("as a task may") });
+        ended(&mut tasks, RULES).await;
     }
 }

@@ -27,6 +27,7 @@ mod names;
 mod reactor;
 mod schedule;
 mod seen;
+mod shown;
 mod told;
 
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub struct Inputs {
     pub tools: Tools,
     /// Where state is kept, and what was kept there of rules.
     pub state: Option<(Arc<StateDir>, Restored)>,
+    /// Whether files written from restored content make ready.
+    pub ready_from_state: bool,
 }
 
 /// The rules, ready to run.
@@ -101,8 +104,16 @@ impl React {
             metrics,
             tools,
             state,
+            ready_from_state,
         } = inputs;
-        let filing = Filing::new(&files, &names, board.clone(), metrics.clone(), readiness);
+        let filing = Filing::new(
+            &files,
+            &names,
+            board.clone(),
+            metrics.clone(),
+            readiness,
+            ready_from_state,
+        );
         let (keeper, keeping, restored): (_, BoxFuture<'static, ()>, _) = match state {
             Some((dir, restored)) => {
                 let (keeper, keeping) = Keeper::new(dir, board.clone());

@@ -57,16 +57,13 @@ pub(super) fn start(
     let upstream = app.upstream.clone();
     let names = Names::new(Arc::clone(&app.namespace));
     let mut wanted = Vec::new();
-    for object in &source.objects {
-        let reference = names.object(object.kind, &object.object);
+    for (reference, optional) in named(source, &names) {
         let pending = app.readiness.pending(reference.to_string());
-        wanted.push((
-            Wanted::Object {
-                reference,
-                optional: object.optional,
-            },
-            pending,
-        ));
+        let object = Wanted::Object {
+            reference,
+            optional,
+        };
+        wanted.push((object, pending));
     }
     if let Some(upstream) = &upstream {
         for selects in watched(source, &names) {
@@ -90,6 +87,20 @@ pub(super) fn start(
     Some(demander)
 }
 
+/// The objects that are named, and whether each is optional. Only here is it known which namespace
+/// a name without one is in, and so that two name the same object.
+fn named(source: &config::Source, names: &Names) -> Vec<(ObjectRef, bool)> {
+    let mut named: Vec<(ObjectRef, bool)> = Vec::new();
+    for object in &source.objects {
+        let reference = names.object(object.kind, &object.object);
+        match named.iter_mut().find(|(known, _)| *known == reference) {
+            Some((_, optional)) => *optional &= object.optional,
+            None => named.push((reference, object.optional)),
+        }
+    }
+    named
+}
+
 /// What is watched at the API server, in the order in which it wins.
 fn watched(source: &config::Source, names: &Names) -> Vec<Selects> {
     let mounted: Vec<_> = source
@@ -97,17 +108,22 @@ fn watched(source: &config::Source, names: &Names) -> Vec<Selects> {
         .iter()
         .map(|mount| names.object(ObjectKind::ConfigMap, &mount.object))
         .collect();
-    let objects = source.objects.iter().filter_map(|object| {
-        let reference = names.object(object.kind, &object.object);
-        // A rule's mention of a mounted ConfigMap asks for no watch: the mount answers.
-        if object.optional && mounted.contains(&reference) {
-            return None;
+    let mut objects = named(source, names);
+    // A rule's mention of a mounted ConfigMap asks for no watch: the mount answers.
+    objects.retain(|(reference, optional)| !(*optional && mounted.contains(reference)));
+    let mut watched: Vec<Selects> = Vec::new();
+    watched.extend(
+        objects
+            .into_iter()
+            .map(|(object, _)| Selects::Named(object)),
+    );
+    for selector in &source.selectors {
+        let selected = names.selected(selector);
+        if !watched.contains(&selected) {
+            watched.push(selected);
         }
-        Some(Selects::Named(reference))
-    });
-    let selectors = source.selectors.iter();
-    let selectors = selectors.map(|selector| names.selected(selector));
-    objects.chain(selectors).collect()
+    }
+    watched
 }
 
 fn watch(
@@ -207,4 +223,29 @@ fn start_on_demand(
     );
     app.tasks
         .spawn(task("on-demand", on_demand.run(demands, app.stop.clone())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::config_from;
+
+    #[test]
+    fn what_is_named_with_and_without_its_namespace_is_watched_once() {
+        let config = config_from([
+            "attache",
+            "run",
+            "--configmap=web",
+            "--configmap-selector=app=web",
+            "--configmap-selector=default/app=web",
+            "--on-change={when: {configMap: default/web}, signal: nginx}",
+        ])
+        .unwrap();
+        let names = Names::new("default".into());
+        let reference = ObjectRef::new(Kind::ConfigMap, "default", "web");
+        assert_eq!(named(&config.source, &names), [(reference.clone(), false)]);
+        let watched = watched(&config.source, &names);
+        assert_eq!(watched.len(), 2, "{watched:?}");
+        assert_eq!(watched[0], Selects::Named(reference));
+    }
 }

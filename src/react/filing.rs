@@ -22,10 +22,13 @@ const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// A write that is under way.
 pub(super) type Writing = Pin<Box<dyn Future<Output = Filed> + Send>>;
+/// What a target holds, or is to hold: one source for each of its rules.
+type Sources = Arc<[Source]>;
 
 /// All targets.
 pub(super) struct Filing {
     desks: Vec<Desk>,
+    ready_from_state: bool,
     board: Board,
     metrics: Metrics,
 }
@@ -33,7 +36,9 @@ pub(super) struct Filing {
 /// A write that has ended.
 pub(super) struct Filed {
     desk: usize,
-    sources: Vec<Source>,
+    sources: Sources,
+    /// Whether it is a first write to wait for.
+    counts: bool,
     result: Result<Rendered, String>,
 }
 
@@ -43,17 +48,21 @@ struct Desk {
     /// The rules that write it, as `files[0], files[2]`.
     name: String,
     from: Vec<From>,
-    /// What it is to hold; `None` while an object is missing.
-    wanted: Option<Vec<Source>>,
+    /// The newest that is known; of an object that is missing, nothing.
+    known: Sources,
+    /// What it is to hold; `None` until all of it was known once.
+    wanted: Option<Sources>,
     /// What it holds.
-    written: Option<Vec<Source>>,
+    written: Option<Sources>,
     /// When that became visible.
     since: Option<Instant>,
     writing: bool,
     failures: u32,
     retry: Option<Moment>,
     remarks: Vec<String>,
-    /// Held until the first write.
+    /// Whether what it is to hold was read by this attache, or restored content counts as well.
+    counts: bool,
+    /// Held until the first write of what counts.
     pending: Option<Pending>,
 }
 
@@ -69,13 +78,15 @@ enum From {
 // === impl Filing ===
 
 impl Filing {
-    /// Readiness waits for the first write of every target.
+    /// Readiness waits for the first write of every target: of what was read, or with
+    /// `ready_from_state` of what was restored.
     pub(super) fn new(
         rules: &[FilesRule],
         names: &Names,
         board: Board,
         metrics: Metrics,
         readiness: &Readiness,
+        ready_from_state: bool,
     ) -> Self {
         let desk = |target: Target| {
             let rules: Vec<&str> = target.rules().iter().map(|r| r.name.as_str()).collect();
@@ -86,6 +97,7 @@ impl Filing {
                 pending: Some(readiness.pending(format!("{name}: {}", target.path().display()))),
                 name,
                 target: Arc::new(target),
+                known: Sources::default(),
                 wanted: None,
                 written: None,
                 since: None,
@@ -93,10 +105,12 @@ impl Filing {
                 failures: 0,
                 retry: None,
                 remarks: Vec::new(),
+                counts: false,
             }
         };
         Self {
             desks: Target::of(rules).into_iter().map(desk).collect(),
+            ready_from_state,
             board,
             metrics,
         }
@@ -106,16 +120,26 @@ impl Filing {
     pub(super) fn observe(&mut self, snapshot: &Snapshot, seen: &Seen) {
         for desk in &mut self.desks {
             let sources = desk.from.iter().map(|from| from.source(snapshot, seen));
-            let Some(sources) = sources.collect::<Option<Vec<_>>>() else {
+            let sources: Vec<Option<Source>> = sources.collect();
+            let complete = sources.iter().all(Option::is_some);
+            let known = sources.into_iter().map(Option::unwrap_or_default);
+            let known: Sources = known.collect();
+            if !same(&desk.known, &known) {
+                desk.known = known;
+            }
+            if !complete {
                 continue;
-            };
-            if desk
-                .wanted
-                .as_ref()
-                .is_none_or(|wanted| !same(wanted, &sources))
-            {
-                desk.wanted = Some(sources);
+            }
+            let wanted = desk.wanted.as_ref();
+            if wanted.is_none_or(|wanted| !same(wanted, &desk.known)) {
+                desk.wanted = Some(Arc::clone(&desk.known));
                 desk.retry = None;
+            }
+            let mut from = desk.from.iter();
+            desk.counts = self.ready_from_state || from.all(|from| from.is_read(snapshot));
+            if desk.counts && desk.has_caught_up() {
+                // It was written from what was restored, and is right.
+                desk.pending = None;
             }
         }
     }
@@ -127,23 +151,20 @@ impl Filing {
             let Some(wanted) = desk.wanted.as_ref().filter(|_| desk.is_due(now)) else {
                 continue;
             };
-            let (target, sources) = (Arc::clone(&desk.target), wanted.clone());
+            let (target, sources) = (Arc::clone(&desk.target), Arc::clone(wanted));
+            let counts = desk.counts;
             desk.writing = true;
             begun.push(Box::pin(async move {
-                let rendering = tokio::task::spawn_blocking(move || {
-                    let result = target.render(&sources);
-                    (
-                        sources,
-                        result.map_err(|error: FilesError| error.to_string()),
-                    )
-                });
-                let (sources, result) = match rendering.await {
-                    Ok(rendered) => rendered,
-                    Err(error) => (Vec::new(), Err(error.to_string())),
+                let rendered = Arc::clone(&sources);
+                let rendering = tokio::task::spawn_blocking(move || target.render(&rendered));
+                let result = match rendering.await {
+                    Ok(result) => result.map_err(|error: FilesError| error.to_string()),
+                    Err(error) => Err(error.to_string()),
                 };
                 Filed {
                     desk: index,
                     sources,
+                    counts,
                     result,
                 }
             }) as Writing);
@@ -156,6 +177,7 @@ impl Filing {
         let Filed {
             desk,
             sources,
+            counts,
             result,
         } = filed;
         let desk = &mut self.desks[desk];
@@ -168,14 +190,21 @@ impl Filing {
         let labels = metrics::Files { result: label };
         self.metrics.files.get_or_create(&labels).inc();
         match result {
-            Ok(rendered) => desk.succeeded(sources, rendered, &self.board),
+            Ok(rendered) => {
+                desk.succeeded(sources, rendered, &self.board);
+                // Or it was read meanwhile, and is as it was restored.
+                if counts || (desk.counts && desk.has_caught_up()) {
+                    desk.pending = None;
+                }
+            }
             Err(error) => desk.failed(error, now, &self.board),
         }
     }
 
     /// When [`Filing::begin`] has something to do next; `None` if only an event can tell.
     pub(super) fn deadline(&self) -> Option<Moment> {
-        let waiting = self.desks.iter().filter(|desk| !desk.writing);
+        let desks = self.desks.iter();
+        let waiting = desks.filter(|desk| !desk.writing && !desk.has_caught_up());
         waiting.filter_map(|desk| desk.retry).min()
     }
 
@@ -197,29 +226,33 @@ impl Filing {
 
 impl Desk {
     fn is_due(&self, now: Moment) -> bool {
-        let caught_up = match (&self.wanted, &self.written) {
-            (Some(wanted), Some(written)) => same(wanted, written),
-            (wanted, _) => wanted.is_none(),
-        };
-        !self.writing && !caught_up && self.retry.is_none_or(|retry| retry <= now)
+        let may = self.retry.is_none_or(|retry| retry <= now);
+        !self.writing && !self.has_caught_up() && may
     }
 
+    /// Whether there is nothing to write. A write that failed may have swapped the files all the
+    /// same, so after it nobody knows what they hold.
+    fn has_caught_up(&self) -> bool {
+        match (&self.wanted, &self.written) {
+            (Some(wanted), Some(written)) => self.failures == 0 && same(wanted, written),
+            (wanted, _) => wanted.is_none(),
+        }
+    }
+
+    /// What is known counts, not what can be written: as long as another object of the target is
+    /// missing, the files hold the old content.
     fn is_behind(&self, objects: &[ObjectRef]) -> bool {
-        let Some(wanted) = &self.wanted else {
-            return false;
-        };
-        let none = Vec::new();
-        let written = self.written.as_ref().unwrap_or(&none);
+        let written = self.written.as_deref().unwrap_or_default();
         objects.iter().any(|object| {
-            let (wanted, written) = (content(wanted, object), content(written, object));
-            match (wanted, written) {
-                (Some(wanted), Some(written)) => !Arc::ptr_eq(wanted, written),
-                (wanted, written) => wanted.is_some() != written.is_some(),
+            let (known, written) = (content(&self.known, object), content(written, object));
+            match (known, written) {
+                (Some(known), Some(written)) => !Arc::ptr_eq(known, written),
+                (known, written) => known.is_some() != written.is_some(),
             }
         })
     }
 
-    fn succeeded(&mut self, sources: Vec<Source>, rendered: Rendered, board: &Board) {
+    fn succeeded(&mut self, sources: Sources, rendered: Rendered, board: &Board) {
         if rendered.written {
             tracing::info!(rule = self.name, path = %self.target.path().display(), "files written");
         }
@@ -241,7 +274,6 @@ impl Desk {
         self.written = Some(sources);
         self.failures = 0;
         self.retry = None;
-        self.pending = None;
     }
 
     fn failed(&mut self, error: String, now: Moment, board: &Board) {
@@ -288,6 +320,26 @@ impl From {
                 )
             }
         }
+    }
+
+    /// Whether that was read by this attache, and not only restored.
+    fn is_read(&self, snapshot: &Snapshot) -> bool {
+        match self {
+            Self::Object { reference, .. } => is_read(snapshot, reference),
+            Self::Selected(selects) => {
+                let mut scopes = snapshot.scopes().iter();
+                scopes.any(|s| s.spec().selects == *selects && s.synced())
+            }
+        }
+    }
+}
+
+/// Whether what is known of `reference` was read by this attache.
+fn is_read(snapshot: &Snapshot, reference: &ObjectRef) -> bool {
+    match snapshot.lookup(reference.kind, &reference.namespace, &reference.name) {
+        Lookup::Found(_, scope) | Lookup::Missing(scope) => scope.synced(),
+        Lookup::Refused(_) => true,
+        Lookup::Pending(_) | Lookup::Unwatched => false,
     }
 }
 

@@ -1,21 +1,19 @@
 //! What one rule was last told of, and what it would have to be told now.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::names::Names;
 use super::seen::{Baseline, Observed, Seen, Sight, Step};
+use super::shown::{Shown, note, presence, returned};
 use super::told::{Digest, Told};
 use crate::actions::{Change, ChangedObject};
 use crate::config::When;
 use crate::state::RuleState;
 use crate::store::diff::{self, KeyChanges};
 use crate::store::{Content, ObjectRef};
-
-/// Keys whose values the app may have read without an attempt's success, and whether it may have
-/// found a value there.
-type Shown = BTreeMap<ObjectRef, BTreeMap<String, bool>>;
 
 /// The content that a rule last acted upon, object by object.
 #[derive(Debug)]
@@ -33,6 +31,8 @@ pub(super) struct Ledger {
     shown: Shown,
     /// What came while an attempt is in line or under way, and so may be read by it.
     meanwhile: Shown,
+    /// What was told has moved on since it was last asked for to be kept.
+    moved: bool,
 }
 
 /// Whether an attempt reached the app.
@@ -69,9 +69,7 @@ impl Pending {
             contents: self.contents,
         }
     }
-}
 
-impl Pending {
     /// The objects that it tells of.
     pub(super) fn objects(&self) -> Vec<ObjectRef> {
         self.contents.iter().map(|(of, _)| of.clone()).collect()
@@ -99,6 +97,7 @@ impl Ledger {
             told,
             shown,
             meanwhile: Shown::new(),
+            moved: false,
             object,
         }
     }
@@ -154,13 +153,21 @@ impl Ledger {
                 concerns = true;
                 continue;
             }
-            let told = self.told.entry(reference.clone());
-            told.or_insert(Told::Content(content));
+            if let Entry::Vacant(told) = self.told.entry(reference.clone()) {
+                told.insert(Told::Content(content));
+                self.moved = true;
+            }
         }
         let paused = observed.paused.iter();
         concerns |= paused.filter(|of| self.sight(of, seen).is_some()).count() > 0;
         let steps = observed.steps.iter().filter(|step| self.concerns(step));
         let steps: Vec<&Step> = steps.collect();
+        // One that was missing at the start has come: it may be as an earlier attache told of it.
+        for Step { reference, .. } in &observed.steps {
+            if self.now(reference, seen).is_some() {
+                concerns |= self.unseen.remove(reference);
+            }
+        }
         if busy {
             for step in &steps {
                 self.read_meanwhile(step, seen);
@@ -339,44 +346,23 @@ impl Ledger {
         digest.finish()
     }
 
+    /// Whether what was told has moved on since it was last asked for to be kept.
+    pub(super) fn has_moved(&self) -> bool {
+        self.moved
+    }
+
+    /// What was told is asked for to be kept.
+    pub(super) fn kept(&mut self) {
+        self.moved = false;
+    }
+
     fn advance(&mut self, reference: &ObjectRef, content: Option<Arc<Content>>) {
+        self.moved = true;
         self.shown.remove(reference);
         match content {
             Some(content) => self.told.insert(reference.clone(), Told::Content(content)),
             None => self.told.remove(reference),
         };
-    }
-}
-
-fn presence(key: &str, content: Option<&Content>) -> (String, bool) {
-    let present = content.is_some_and(|content| content.get(key).is_some());
-    (key.to_owned(), present)
-}
-
-/// A value once seen counts, even if it went again.
-fn note(shown: &mut Shown, object: &ObjectRef, keys: impl IntoIterator<Item = (String, bool)>) {
-    let shown = shown.entry(object.clone()).or_default();
-    for (key, present) in keys {
-        *shown.entry(key).or_default() |= present;
-    }
-}
-
-/// Adds the keys whose values the app may have read and that are now as they were told before.
-fn returned(keys: &mut KeyChanges, shown: &BTreeMap<String, bool>, now: Option<&Content>) {
-    for (key, was_present) in shown {
-        if keys.keys().any(|known| known == key) {
-            continue;
-        }
-        let is_present = now.is_some_and(|content| content.get(key).is_some());
-        match (was_present, is_present) {
-            (true, true) => keys.changed.push(key.clone()),
-            (true, false) => keys.removed.push(key.clone()),
-            (false, true) => keys.added.push(key.clone()),
-            (false, false) => {}
-        }
-    }
-    for list in [&mut keys.added, &mut keys.changed, &mut keys.removed] {
-        list.sort();
     }
 }
 

@@ -50,10 +50,9 @@ impl Making {
         }
     }
 
-    /// There is nothing to act upon.
+    /// There is nothing to act upon: should that content come again, it is a new change.
     pub(super) fn forget(&mut self) {
-        self.noticed = None;
-        self.noticing = None;
+        *self = Self::default();
     }
 
     /// The action has succeeded.
@@ -128,12 +127,15 @@ impl Making {
         progress.clone()
     }
 
-    /// What is kept of it over a restart of attache.
+    /// What is kept of it over a restart of attache: what is for the newest change.
     pub(super) fn kept(&self) -> Option<Value> {
-        let made = self.progress.as_ref();
-        let made = made.and_then(|(hash, progress)| wrapped(hash, progress.get()?));
-        let noticed = || self.noticed.as_ref();
-        made.or_else(|| noticed().and_then(|n| wrapped(&n.content_hash, n.value.clone())))
+        let (noticed, made) = (self.noticed.as_ref(), self.progress.as_ref());
+        let is_newest = |noticed: &&Noticed| self.noticing.as_ref() == Some(&noticed.content_hash);
+        let noticed_of = |noticed: &Noticed| wrapped(&noticed.content_hash, noticed.value.clone());
+        let newest = noticed.filter(is_newest).and_then(noticed_of);
+        newest
+            .or_else(|| made.and_then(|(hash, progress)| wrapped(hash, progress.get()?)))
+            .or_else(|| noticed.and_then(noticed_of))
     }
 }
 
@@ -161,4 +163,52 @@ fn wrapped(content_hash: &str, value: Value) -> Option<Value> {
         value,
     })
     .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn change(content_hash: &str) -> Change {
+        Change {
+            objects: Vec::new(),
+            since: std::time::Instant::now(),
+            content_hash: content_hash.into(),
+        }
+    }
+
+    fn noticed(making: &mut Making, content_hash: &str, value: &str) {
+        assert!(making.notices(&change(content_hash)));
+        making.noticed(content_hash.to_owned(), Some(json!(value)));
+    }
+
+    #[test]
+    fn what_was_noticed_of_a_newer_change_is_kept_before_the_progress_of_an_earlier_one() {
+        let mut making = Making::default();
+        noticed(&mut making, "1", "before 1");
+        making.begin("1");
+        let kept = |making: &Making| making.kept().map(|kept| kept["value"].clone());
+        assert_eq!(kept(&making), Some(json!("before 1")), "of the attempt");
+        noticed(&mut making, "2", "before 2");
+        assert_eq!(kept(&making), Some(json!("before 2")));
+        making.done();
+        assert_eq!(kept(&making), Some(json!("before 2")));
+    }
+
+    #[test]
+    fn progress_ends_once_the_content_is_as_it_was() {
+        let mut making = Making::default();
+        noticed(&mut making, "1", "half-way");
+        making.begin("1");
+        making.forget();
+        assert_eq!(making.kept(), None);
+        // The same content once more, and nothing could be noticed of it.
+        assert!(making.notices(&change("1")));
+        making.noticed("1".to_owned(), None);
+        making.begin("1");
+        let progress = making.progress(&Keeper::default(), &"r".into(), None);
+        assert_eq!(progress.get(), None);
+    }
 }

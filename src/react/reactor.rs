@@ -52,7 +52,7 @@ pub(super) struct Reactor {
 pub(super) enum Event {
     /// A rule's mount holds what was expected.
     Mounted { rule: usize, pending: Pending },
-    /// A wait was superseded, or something was kept.
+    /// A wait was superseded.
     Nothing,
     /// Files were written, or were not.
     Filed(Filed),
@@ -113,9 +113,8 @@ impl Reactor {
                 lane.schedule.touch(now);
                 lane.supersede();
                 self.notice(index);
-            } else if !observed.baselines.is_empty() && !busy {
-                self.keep(index);
             }
+            self.keep_if_moved(index);
         }
         for step in observed.steps {
             journal::record(step, &self.board, &self.metrics);
@@ -192,6 +191,7 @@ impl Reactor {
         lane.schedule.take_due(now);
         let Some(pending) = pending else {
             lane.undone(&self.board);
+            self.keep_if_moved(index);
             return None;
         };
         let pending = pending.not_before(self.filing.since(&objects));
@@ -248,15 +248,20 @@ impl Reactor {
         }
     }
 
-    /// Has what a rule was told kept.
+    /// Has what a rule was told kept, if it moved on without an attempt, as by a baseline.
+    fn keep_if_moved(&mut self, index: usize) {
+        let lane = &mut self.lanes[index];
+        if !lane.is_busy() && lane.ledger.has_moved() {
+            self.keep(index);
+        }
+    }
+
+    /// Has what a rule was told kept; nothing waits for it.
     fn keep(&mut self, index: usize) {
+        let lane = &mut self.lanes[index];
+        lane.ledger.kept();
         if self.keeper.is_on() {
-            let lane = &self.lanes[index];
-            let kept = self.keeper.rule(&lane.identity, lane.state(None));
-            self.events.push(Box::pin(async move {
-                kept.await;
-                Event::Nothing
-            }));
+            drop(self.keeper.rule(&lane.identity, lane.state(None)));
         }
     }
 

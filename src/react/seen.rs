@@ -160,7 +160,9 @@ impl Seen {
         });
         let populated = snapshot.scopes().iter().filter(|scope| scope.populated());
         self.populated = populated.map(key).collect();
-        if !self.expected.is_empty() && declared(snapshot).all(Scope::synced) {
+        // Without any scope, attache has but begun.
+        let begun = declared(snapshot).next().is_some();
+        if begun && !self.expected.is_empty() && declared(snapshot).all(Scope::synced) {
             let named = |reference: &ObjectRef| {
                 declared(snapshot).any(|scope| scope.spec().names(reference))
             };

@@ -205,7 +205,14 @@ impl World {
         });
         let names = Names::new("default".into());
         let readiness = Readiness::default();
-        let filing = Filing::new(files, &names, board.clone(), metrics.clone(), &readiness);
+        let filing = Filing::new(
+            files,
+            &names,
+            board.clone(),
+            metrics.clone(),
+            &readiness,
+            false,
+        );
         readiness.seal();
         let lanes = rules.into_iter();
         let lanes = lanes.map(|rule| {
@@ -659,6 +666,7 @@ async fn a_webhook_is_called_with_what_changed() {
         metrics,
         tools: Tools::none(),
         state: None,
+        ready_from_state: false,
     };
     let task = tokio::spawn(React::new(inputs, &Readiness::default()).run(shutdown));
     // The baseline has been seen once the task has run.

@@ -270,3 +270,19 @@ async fn an_interrupted_action_goes_on_where_it_was_unless_the_content_changed()
         assert_eq!(*world.notices.lock().unwrap(), notices);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_was_missing_at_the_start_counts_once_it_comes() {
+    for (value, expected) in [("0", &[][..]), ("1", &["r#1 a:k"])] {
+        let mut world = World::resuming(vec![rule("r", "a")], |_| Some(told("0")));
+        world.scopes[0].replace(Vec::new());
+        sleep(LONG).await;
+        assert_eq!(world.told(), [""; 0]);
+        world.put("a", &[("k", value)]);
+        sleep(LONG).await;
+        assert_eq!(world.told(), expected);
+        world.put("a", &[("k", "2")]);
+        sleep(LONG).await;
+        assert_eq!(world.told().len(), expected.len() + 1);
+    }
+}
