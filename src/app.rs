@@ -8,7 +8,7 @@ mod sources;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::task::{JoinError, JoinSet};
@@ -184,7 +184,7 @@ impl App {
             readiness: self.readiness.clone(),
             board: self.board.clone(),
             metrics: self.metrics.clone(),
-            namespace: Arc::clone(&self.namespace),
+            names: Names::new(Arc::clone(&self.namespace)),
             settle: self.settle,
             children: self.children.clone(),
             environment: std::env::vars_os().collect(),
@@ -230,9 +230,13 @@ impl App {
                 return Err(error.into());
             }
         };
-        info!(delay = ?self.serve.shutdown_delay, "stopping: not ready any more");
+        info!("stopping: not ready any more");
         self.readiness.stopping();
-        let delay = self.serve.shutdown_delay;
+        // Nobody calls on behalf of a command that has ended.
+        let delay = match self.exec {
+            Some(_) => Duration::ZERO,
+            None => self.serve.shutdown_delay,
+        };
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             error = self.ends(&mut serving) => return Err(error.into()),

@@ -30,6 +30,7 @@ use tracing::{info, warn};
 use crate::config::{Exec, Settle, Signal};
 use crate::metrics::Metrics;
 use crate::process::Children;
+use crate::react::Names;
 use crate::readiness::Readiness;
 use crate::shutdown::Shutdown;
 use crate::status::Board;
@@ -49,8 +50,8 @@ pub struct Inputs {
     pub board: Board,
     /// Where restarts are counted.
     pub metrics: Metrics,
-    /// The namespace of objects that are named without one.
-    pub namespace: Arc<str>,
+    /// Names objects in the default namespace.
+    pub names: Names,
     /// The settle times, if the command has none of its own.
     pub settle: Settle,
     /// Starts the command; its reaper must run.
@@ -171,7 +172,7 @@ pub async fn run(exec: Exec, mut inputs: Inputs) -> Result<Ended, ExecError> {
     } else {
         BTreeSet::new()
     };
-    let mut sources = Sources::new(&exec.env_from, &inputs.namespace, kept);
+    let mut sources = Sources::new(&exec.env_from, &inputs.names, kept);
     if let Some(ended) = wait(&exec, &mut inputs, &mut sources).await? {
         return Ok(ended);
     }
@@ -216,34 +217,38 @@ async fn wait(
         }
     };
     tokio::select! {
-        () = there => return Ok(None),
-        ended = signals.end() => return Ok(Some(ended)),
-        () = shutdown.requested() => return Ok(Some(Ended::by(&signals::term()))),
-        () = timeout => {}
+        () = there => Ok(None),
+        ended = signals.end() => Ok(Some(ended)),
+        () = shutdown.requested() => Ok(Some(Ended::by(&signals::term()))),
+        () = timeout => late(exec, inputs, sources).map(|()| None),
     }
-    let snapshot = reader.snapshot();
+}
+
+/// The wait is over: whether the command can be started all the same.
+fn late(exec: &Exec, inputs: &Inputs, sources: &mut Sources) -> Result<(), ExecError> {
+    let snapshot = inputs.reader.snapshot();
     sources.observe(&snapshot);
-    let pending = readiness.check().err().unwrap_or_default();
+    let pending = inputs.readiness.check().err().unwrap_or_default();
     if exec.stale_ok && sources.complete() {
         warn!(
             ?pending,
             "not read in time: the command is started with restored content, as --stale-ok says"
         );
-        return Ok(None);
+        return Ok(());
     }
-    let hint = if sources.complete() && !pending.is_empty() {
+    let hint = if sources.complete() {
         "see to what is missing, raise --wait-timeout, or start with restored content by --stale-ok"
     } else {
         "create what is missing or let attache read it, mark it as optional (NAME,optional), or raise --wait-timeout"
     };
     let mut missing = sources.missing(&snapshot);
     // The same object, in readiness' words.
-    let named = |pending: &Arc<str>| missing.iter().any(|m| m.starts_with(&**pending));
-    let others: Vec<String> = pending
-        .iter()
-        .filter(|pending| !named(pending))
-        .map(|pending| format!("{pending} (not ready)"))
-        .collect();
+    let named = |pending: &&Arc<str>| {
+        let subject = format!("{pending} ");
+        missing.iter().any(|reason| reason.starts_with(&subject))
+    };
+    let others = pending.iter().filter(|pending| !named(pending));
+    let others: Vec<String> = others.map(|name| format!("{name} (not ready)")).collect();
     missing.extend(others);
     Err(ExecError::Missing {
         waited: exec.wait_timeout.unwrap_or_default(),
@@ -251,3 +256,6 @@ async fn wait(
         hint,
     })
 }
+
+#[cfg(test)]
+mod tests;

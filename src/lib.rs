@@ -1,14 +1,15 @@
 //! attache: the configuration sidecar for Kubernetes.
 //!
 //! ```text
-//! source (kube, dir) ──► store ──► { api, react }
+//! source (kube, dir) ──► store ──► { api, react ──► { files, actions }, exec }
 //!                          ▲         │
 //!                          └─Demand──┘
 //! ```
 //!
 //! Reading order: [`store`] (what attache knows), [`source`] (where it comes from), [`api`] and
-//! [`router`] (how it is served), [`react`] and [`actions`] (who is told), [`app`] (how it is put
-//! together). ARCHITECTURE.md says which module may know which.
+//! [`router`] (how it is served), [`react`] (when), [`files`] and [`actions`] (what is written and
+//! who is told), [`state`] (what outlives attache), [`mod@exec`] (a command with its environment),
+//! [`app`] (how it is put together). ARCHITECTURE.md says which module may know which.
 
 pub mod actions;
 pub mod api;

@@ -150,3 +150,24 @@ pub(super) fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().or(status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_attache_alone_is_not_inherited() {
+        let environment = ["ATTACHE_TOKEN", "FAILPOINT", "ATTACHE_PORT", "HOME"];
+        let environment = environment.map(|name| (OsString::from(name), OsString::new()));
+        let program = Program::new(vec!["app".into()], environment, Children::default());
+        let inherited: Vec<OsString> = program.inherited().into_iter().collect();
+        assert_eq!(inherited, ["ATTACHE_PORT", "HOME"]);
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_shells() {
+        for (status, code) in [(0, 0), (3 << 8, 3), (255 << 8, 255), (9, 137), (15, 143)] {
+            assert_eq!(exit_code(ExitStatus::from_raw(status)), code);
+        }
+    }
+}

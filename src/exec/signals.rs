@@ -52,6 +52,14 @@ impl Signals {
         Ok(Self { streams })
     }
 
+    /// Handles none, so that a test's process keeps its own.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self {
+            streams: Vec::new(),
+        }
+    }
+
     /// The next signal.
     pub(super) async fn next(&mut self) -> Signal {
         poll_fn(|context| {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::env::{Layer, Skipped, Variables};
-use crate::config::{EnvFrom, ObjectKind};
+use crate::config::EnvFrom;
+use crate::react::Names;
 use crate::status::Board;
-use crate::store::{Content, Kind, Lookup, ObjectRef, Snapshot};
+use crate::store::{Content, Lookup, ObjectRef, Snapshot};
 
 /// All sources of one environment, in order.
 #[derive(Debug)]
@@ -40,10 +41,10 @@ struct Source {
 // === impl Sources ===
 
 impl Sources {
-    /// Objects without a namespace are in `namespace`; variables in `kept` come from none.
-    pub(super) fn new(from: &[EnvFrom], namespace: &Arc<str>, kept: BTreeSet<OsString>) -> Self {
+    /// Variables in `kept` come from none.
+    pub(super) fn new(from: &[EnvFrom], names: &Names, kept: BTreeSet<OsString>) -> Self {
         let source = |from: &EnvFrom| Source {
-            reference: reference(from, namespace),
+            reference: names.object(from.kind, &from.object),
             optional: from.optional,
             prefix: from.prefix.clone(),
             newest: None,
@@ -182,18 +183,6 @@ impl Source {
 
 fn tag(content: Option<&Arc<Content>>) -> Option<&str> {
     content.map(|content| content.etag().as_str())
-}
-
-fn reference(from: &EnvFrom, namespace: &Arc<str>) -> ObjectRef {
-    let kind = match from.kind {
-        ObjectKind::ConfigMap => Kind::ConfigMap,
-        ObjectKind::Secret => Kind::Secret,
-    };
-    let namespace = match &from.object.namespace {
-        Some(namespace) => namespace.as_str().into(),
-        None => Arc::clone(namespace),
-    };
-    ObjectRef::new(kind, namespace, from.object.name.as_str())
 }
 
 #[cfg(test)]

@@ -48,3 +48,22 @@ fn kind(kind: ObjectKind) -> Kind {
         ObjectKind::Secret => Kind::Secret,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_without_a_namespace_is_in_the_default_one() {
+        let names = Names::new("mine".into());
+        let object = |namespace: Option<&str>| {
+            let name = ObjectName {
+                namespace: namespace.map(str::to_owned),
+                name: "web".into(),
+            };
+            names.object(ObjectKind::Secret, &name).to_string()
+        };
+        assert_eq!(object(None), "Secret mine/web");
+        assert_eq!(object(Some("other")), "Secret other/web");
+    }
+}

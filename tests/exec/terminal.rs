@@ -27,6 +27,15 @@ def expect(text):
 
 def say(text): os.write(terminal, text)
 
+def foreground(name):
+    # The shell says that a job is in the foreground before it is.
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            if open(f'/proc/{os.tcgetpgrp(terminal)}/comm').read().strip() == name: return
+        except FileNotFoundError: pass
+        if time.monotonic() > deadline: sys.exit(f'{name} is not in the foreground: {seen}')
+
 def end():
     # What it prints last must be read for it to end.
     global seen
@@ -63,6 +72,7 @@ expect(b'[1] ')
 expect(b'READY> ')
 say(b'fg\n')
 expect(b'sleep 100\r\n')
+foreground('sleep')
 say(b'\x1a')
 expect(b'Stopped')
 expect(b'READY> ')
@@ -71,6 +81,7 @@ expect(b'Stopped')
 expect(b'READY> ')
 say(b'fg\n')
 expect(b'sleep 100\r\n')
+foreground('sleep')
 say(b'\x03')
 expect(b'READY> ')
 say(b'echo rc=$?\n')

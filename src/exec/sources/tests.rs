@@ -1,8 +1,8 @@
 //! What becomes of an environment when its objects change, pause and go.
 
 use super::*;
-use crate::config::ObjectName;
-use crate::store::{self, RawObject, ScopeSpec, ScopeWriter, Selects};
+use crate::config::{ObjectKind, ObjectName};
+use crate::store::{self, Kind, RawObject, ScopeSpec, ScopeWriter, Selects};
 
 struct World {
     scope: ScopeWriter,
@@ -30,7 +30,7 @@ impl World {
         Self {
             scope,
             reader,
-            sources: Sources::new(from, &"default".into(), BTreeSet::new()),
+            sources: Sources::new(from, &Names::new("default".into()), BTreeSet::new()),
             version: 0,
         }
     }
@@ -142,13 +142,4 @@ fn one_object_may_come_twice_under_two_prefixes() {
     assert_eq!(world.wanted(), pairs(&[("A", "1"), ("WEB_A", "1")]));
     world.put("web", &[("A", "2")], false);
     assert_eq!(world.sources.changed(), ["ConfigMap default/web"]);
-}
-
-#[test]
-fn an_object_without_a_namespace_is_in_attaches_own() {
-    let mut other = from("web", false);
-    other.object.namespace = Some("other".into());
-    let names =
-        [from("web", false), other].map(|from| reference(&from, &"mine".into()).to_string());
-    assert_eq!(names, ["ConfigMap mine/web", "ConfigMap other/web"]);
 }
