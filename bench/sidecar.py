@@ -21,6 +21,11 @@ def add_option(options):
     options.add_argument("--k8s-sidecar", metavar="DIR", type=pathlib.Path, help=f"a checkout of {REPOSITORY}, to be measured too")
 
 
+def enter(stack, checkout):
+    """The peer of this checkout, if one is given, until the stack is closed."""
+    return checkout and stack.enter_context(Sidecar(checkout))
+
+
 def how_to(script):
     """What a script says in place of the rows of k8s-sidecar."""
     return f"k8s-sidecar is left out; to measure it too: git clone {REPOSITORY} && bench/{script} --k8s-sidecar k8s-sidecar"
