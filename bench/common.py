@@ -37,14 +37,21 @@ def run(*command, **options):
 def tool(name, package):
     """The path of a program, installed from Debian's package where it is missing; None if that fails."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    if path or not shutil.which("apt-get"):
+    if path:
         return path
+    install(package)
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+
+
+def install(package):
+    """Installs Debian's package, if this is a Debian machine that lets us."""
+    if not shutil.which("apt-get"):
+        return
     root = [] if os.getuid() == 0 else ["sudo"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([*root, "apt-get", "-qq", "update"], check=False, **quiet)
-    install = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "install", "-y", "--no-install-recommends"]
-    subprocess.run([*install, package], check=False, **quiet)
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    command = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "install", "-y", "--no-install-recommends"]
+    subprocess.run([*command, package], check=False, **quiet)
 
 
 def attache_binary():
