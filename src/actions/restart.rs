@@ -41,7 +41,8 @@ pub enum RestartError {
     /// The pod that attache runs in is not there under the name that attache has.
     #[error(
         "there is no pod {namespace}/{name}: attache takes its own pod's name from --pod-name, POD_NAME \
-         or the host name; set POD_NAME from the field metadata.name"
+         or the host name, and its namespace from POD_NAMESPACE or the service account; set POD_NAME \
+         from the field metadata.name, and POD_NAMESPACE from metadata.namespace"
     )]
     NoPod {
         /// The namespace of attache.
