@@ -139,6 +139,17 @@ impl RestartError {
             Self::Process(error) => error.may_have_reached(),
         }
     }
+
+    /// The same, where besides something may have been restarted.
+    fn and_reached(mut self, besides: bool) -> Self {
+        if let Self::Api { reached, .. }
+        | Self::NotAllowed { reached, .. }
+        | Self::NotBack { reached, .. } = &mut self
+        {
+            *reached |= besides;
+        }
+        self
+    }
 }
 
 impl From<ApiError> for RestartError {
