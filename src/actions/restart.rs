@@ -220,17 +220,27 @@ fn api(tools: &Tools) -> Result<Api, RestartError> {
 
 /// When the newest of these objects was written, by the clock of the API server; `None` if that
 /// cannot be known: an object is from a file, or gone, or attache may watch it and not get it.
+///
+/// # Errors
+/// It cannot be known now: what is newer than the content would be taken for older.
 async fn written<'a>(
     api: &Api,
     objects: impl IntoIterator<Item = &'a ChangedObject>,
-) -> Option<jiff::Timestamp> {
+) -> Result<Option<jiff::Timestamp>, ApiError> {
     let mut newest = None;
     for object in objects {
         if object.resource_version.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let named = api.metadata(&object.reference).await.ok()?;
-        newest = newest.max(Some(named.metadata.written()?));
+        let written = match api.metadata(&object.reference).await {
+            Ok(named) => named.metadata.written(),
+            Err(error) if error.is_transient() => return Err(error),
+            Err(_) => None,
+        };
+        if written.is_none() {
+            return Ok(None);
+        }
+        newest = newest.max(written);
     }
-    newest
+    Ok(newest)
 }

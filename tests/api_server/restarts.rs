@@ -877,3 +877,25 @@ async fn what_is_wrong_in_one_namespace_holds_up_no_other() {
         "{why}"
     );
 }
+
+#[tokio::test]
+async fn a_pod_is_not_restarted_for_an_age_that_cannot_be_read_now() {
+    let mut server = FakeApiServer::start().await;
+    let tools = tools(&server.kubeconfig(), "default", "web-1").await;
+    let all = labelled(1, false);
+    for (action, of_own_pod) in [(own_pod(false, LIMIT), true), (all, false)] {
+        let tools = tools.clone();
+        let running =
+            tokio::spawn(async move { run(&action, &change("default", "7", "h"), &tools).await });
+        if of_own_pod {
+            let own = pod("web-1", &owner("ReplicaSet", "web"));
+            is_json(next(&mut server, "GET", "/pods/web-1").await, &own);
+        }
+        let map = next(&mut server, "GET", "/configmaps/web").await;
+        map.internal_error();
+        let error = running.await.unwrap().unwrap_err();
+        assert!(!error.may_have_reached());
+        let error = error.to_string();
+        assert!(error.contains("get ConfigMap default/web"), "{error}");
+    }
+}

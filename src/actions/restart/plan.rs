@@ -98,7 +98,7 @@ async fn group(
     selector: &str,
     objects: Vec<&ChangedObject>,
 ) -> Result<Group, ApiError> {
-    let until = written(api, objects).await;
+    let until = written(api, objects).await?;
     let pods = api.pods(namespace, selector).await?;
     let mut group = Group::new(namespace, selector, pods, until);
     if let Some(wanted) = wanted(api, namespace, &group.controllers).await {
