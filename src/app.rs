@@ -336,7 +336,8 @@ impl App {
             tools: Tools {
                 children: self.children.clone(),
                 upstream: self.upstream.clone(),
-                namespace: Arc::clone(&self.namespace),
+                namespace: guards::own_namespace(|name| std::env::var(name).ok(), pod_namespace())
+                    .unwrap_or_else(|| Arc::clone(&self.namespace)),
                 pod_name: guards::pod_name(config),
             },
             state,

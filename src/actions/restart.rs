@@ -41,7 +41,8 @@ pub enum RestartError {
     /// The pod that attache runs in is not there under the name that attache has.
     #[error(
         "there is no pod {namespace}/{name}: attache takes its own pod's name from --pod-name, POD_NAME \
-         or the host name; set POD_NAME from the field metadata.name"
+         or the host name, and its namespace from POD_NAMESPACE or the service account; set POD_NAME \
+         from the field metadata.name, and POD_NAMESPACE from metadata.namespace"
     )]
     NoPod {
         /// The namespace of attache.
@@ -138,6 +139,17 @@ impl RestartError {
             Self::Process(error) => error.may_have_reached(),
         }
     }
+
+    /// The same, where besides something may have been restarted.
+    fn and_reached(mut self, besides: bool) -> Self {
+        if let Self::Api { reached, .. }
+        | Self::NotAllowed { reached, .. }
+        | Self::NotBack { reached, .. } = &mut self
+        {
+            *reached |= besides;
+        }
+        self
+    }
 }
 
 impl From<ApiError> for RestartError {
@@ -208,17 +220,27 @@ fn api(tools: &Tools) -> Result<Api, RestartError> {
 
 /// When the newest of these objects was written, by the clock of the API server; `None` if that
 /// cannot be known: an object is from a file, or gone, or attache may watch it and not get it.
+///
+/// # Errors
+/// It cannot be known now: what is newer than the content would be taken for older.
 async fn written<'a>(
     api: &Api,
     objects: impl IntoIterator<Item = &'a ChangedObject>,
-) -> Option<jiff::Timestamp> {
+) -> Result<Option<jiff::Timestamp>, ApiError> {
     let mut newest = None;
     for object in objects {
         if object.resource_version.is_empty() {
-            return None;
+            return Ok(None);
         }
-        let named = api.metadata(&object.reference).await.ok()?;
-        newest = newest.max(Some(named.metadata.written()?));
+        let written = match api.metadata(&object.reference).await {
+            Ok(named) => named.metadata.written(),
+            Err(error) if error.is_transient() => return Err(error),
+            Err(_) => None,
+        };
+        if written.is_none() {
+            return Ok(None);
+        }
+        newest = newest.max(written);
     }
-    newest
+    Ok(newest)
 }

@@ -57,6 +57,16 @@ pub(super) fn pod_name(config: &Config) -> Arc<str> {
         .into()
 }
 
+/// The namespace of the pod that attache runs in, which `--namespace` is not: `$POD_NAMESPACE`, or
+/// that of the service account. `None` outside of a pod.
+pub(super) fn own_namespace(
+    variable: impl Fn(&str) -> Option<String>,
+    of_service_account: Option<String>,
+) -> Option<Arc<str>> {
+    let named = variable("POD_NAMESPACE").filter(|namespace| !namespace.is_empty());
+    named.or(of_service_account).map(Arc::from)
+}
+
 /// Says what a configuration opens to others.
 pub(super) fn warn_of_open_doors(config: &Config) {
     let serve = &config.serve;
@@ -105,6 +115,23 @@ mod tests {
     use regex_lite::Regex;
 
     use super::*;
+
+    #[test]
+    fn the_own_namespace_is_the_pods_whatever_the_default_one_is() {
+        let given = |text: &'static str| {
+            move |name: &str| (name == "POD_NAMESPACE").then(|| text.to_owned())
+        };
+        let account = || Some("account".to_owned());
+        for (variable, account, expected) in [
+            ("pod", account(), Some("pod")),
+            ("pod", None, Some("pod")),
+            ("", account(), Some("account")),
+            ("", None, None),
+        ] {
+            let own = own_namespace(given(variable), account);
+            assert_eq!(own.as_deref(), expected, "{variable:?}");
+        }
+    }
 
     #[test]
     fn a_filter_is_relaxed_if_exec_gets_through() {

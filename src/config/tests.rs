@@ -435,7 +435,7 @@ fn each_flag_is_checked() {
         (&["--on-change", "{"], "--on-change: not readable as YAML"),
         (
             &["--on-change", "command: 'x y'"],
-            "--on-change: onChange[0].command: \"x y\" would be a program's name",
+            "--on-change: onChange[0].command: \"x\" and what follows would be a program's name",
         ),
         (
             &["--pod-name", "A"],

@@ -11,6 +11,9 @@ use super::model::Settle;
 /// The longest wait of a settle time that names none, in multiples of its quiet period.
 const LONGEST_OF_QUIET: u32 = 4;
 
+/// The longest duration: a hundred years, so that the moment in which it ends can be told.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Reads `250ms`, `1s`, `1m30s`.
 ///
 /// # Errors
@@ -19,9 +22,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    SpanParser::new()
+    let duration = SpanParser::new()
         .parse_unsigned_duration(text)
-        .map_err(|_| format!("{text:?} is not a duration: write it like 250ms, 5s or 1m30s"))
+        .map_err(|_| format!("{text:?} is not a duration: write it like 250ms, 5s or 1m30s"))?;
+    if duration > LONGEST {
+        return Err(format!(
+            "{text:?} is more than a hundred years: give a shorter one"
+        ));
+    }
+    Ok(duration)
 }
 
 /// Reads a duration that must not be zero.
@@ -189,6 +198,10 @@ mod tests {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert!(timeout("0s").is_err());
+        assert_eq!(millis("876000h"), Ok(3_153_600_000_000));
+        // Added to the time of day, it would be no time at all.
+        let fault = duration("18446744073709551615s").unwrap_err();
+        assert!(fault.contains("a hundred years"), "{fault}");
     }
 
     #[test]

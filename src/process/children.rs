@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, kill_process_group, pidfd_open, pidfd_send_signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout, timeout_at};
 
 use super::handle;
 use crate::config::Signal;
@@ -26,6 +26,9 @@ use registry::Registry;
 
 /// How often a group whose leader has ended is looked at.
 const GROUP_POLL: Duration = Duration::from_millis(50);
+
+/// How long a process that got KILL may take to be gone.
+pub(super) const KILLED: Duration = Duration::from_secs(5);
 
 /// What becomes of processes that end as children of this one and that [`Children`] did not start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -198,7 +201,7 @@ impl Child {
     /// Dropped on the way, it sends no more.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's, or that it is still there long after KILL.
     pub async fn end_group(&mut self, grace: Duration) -> io::Result<()> {
         let Some(held) = Held::new(self) else {
             return Ok(());
@@ -210,7 +213,12 @@ impl Child {
             return ended;
         }
         child.send_group(rustix::process::Signal::KILL)?;
-        handle::ended(&child.handle).await
+        match timeout(KILLED, handle::ended(&child.handle)).await {
+            Ok(ended) => ended,
+            Err(_) => Err(io::Error::other(
+                "it is still there after SIGKILL, and waits for a disk or a network file system",
+            )),
+        }
     }
 
     /// Waits until it and all of its group have ended. It is not reaped before that.

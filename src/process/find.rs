@@ -75,6 +75,12 @@ impl Candidate {
         }
     }
 
+    /// Whether it is the pod's pause container, PID 1 where a pod shares its process namespace. It is
+    /// never meant, and if it ends, so does the whole pod.
+    fn is_pause(&self) -> bool {
+        self.pid == 1 && self.comm == "pause"
+    }
+
     fn is_named(&self, name: &str) -> bool {
         let by_file = match &self.exe {
             Some(exe) => exe == name,
@@ -105,13 +111,14 @@ fn title_name(arg: &str) -> &str {
         .trim_start_matches('-')
 }
 
-/// All processes that `target` matches and whose parent it does not, attache left out.
+/// All processes that `target` matches and whose parent it does not; attache and the pod's pause
+/// container left out.
 pub(super) fn find(target: &ProcessMatch) -> Result<Vec<Candidate>, SignalError> {
     let found = match target {
         ProcessMatch::Pidfile(path) => vec![by_pidfile(path)?],
         ProcessMatch::Name(_) | ProcessMatch::Cmdline(_) => {
             let mut all = everybody();
-            all.retain(|candidate| candidate.matches(target));
+            all.retain(|candidate| candidate.matches(target) && !candidate.is_pause());
             masters(all)
         }
     };
@@ -166,12 +173,19 @@ fn by_pidfile(path: &Path) -> Result<Candidate, SignalError> {
              that attache sees the app's process IDs"
         )));
     }
-    Candidate::read(pid).ok_or_else(|| {
+    let candidate = Candidate::read(pid).ok_or_else(|| {
         wrong(format!(
             "no process has its PID {pid}: check that the app runs, and set \
              shareProcessNamespace: true in the pod's spec"
         ))
-    })
+    })?;
+    if candidate.is_pause() {
+        return Err(wrong(format!(
+            "PID {pid} is the pod's pause container: the file is one of a time without \
+             shareProcessNamespace; have the app write it anew when it starts"
+        )));
+    }
+    Ok(candidate)
 }
 
 /// Says what was looked for, and what there is instead.
@@ -269,6 +283,16 @@ mod tests {
         assert!(java.matches(&glob("java*/opt/app.jar")));
         assert!(!java.matches(&glob("app.jar")));
         assert!(!candidate(7, 1, None, "x", &[]).matches(&glob("*")));
+    }
+
+    #[test]
+    fn the_pause_container_is_no_app() {
+        let pause = candidate(1, 0, Some("/pause"), "pause", &["/pause"]);
+        assert!(pause.is_pause());
+        // Another user's executable cannot be read.
+        assert!(candidate(1, 0, None, "pause", &[]).is_pause());
+        assert!(!candidate(7, 1, Some("/pause"), "pause", &["/pause"]).is_pause());
+        assert!(!candidate(1, 0, Some("/nginx"), "nginx", &[]).is_pause());
     }
 
     #[test]

@@ -6,11 +6,9 @@ use futures_util::future::join_all;
 use rustix::process::Signal;
 use tokio::time::timeout;
 
+use super::children::KILLED;
 use super::{Found, Opened, SignalError, find, handle, names, started_after};
 use crate::config::ProcessMatch;
-
-/// How long a process that got KILL may take to be gone.
-const KILLED: Duration = Duration::from_secs(5);
 
 /// What became of every process that matched.
 #[derive(Debug, Default, PartialEq, Eq)]

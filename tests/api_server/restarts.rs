@@ -801,3 +801,101 @@ async fn a_pod_is_deleted_only_if_it_is_still_as_it_was_listed() {
     let deletions = deletions.iter().filter(|asked| asked.method == "DELETE");
     assert_eq!(deletions.count(), 1);
 }
+
+/// The ConfigMap `web` of each namespace, with the selector that its annotation holds.
+fn annotated(selectors: &[(&str, &str)]) -> Change {
+    let mut all = change("", "7", "h");
+    all.objects.clear();
+    for (namespace, selector) in selectors {
+        let mut object = change(namespace, "7", "h").objects.remove(0);
+        let annotation = ("attache.dev/restart-pods".into(), (*selector).into());
+        object.annotations.extend([annotation]);
+        all.objects.push(object);
+    }
+    all
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_one_namespace_holds_up_no_other() {
+    let mut server = FakeApiServer::start().await;
+    let tools = tools(&server.kubeconfig(), "default", "elsewhere").await;
+    let progress = Progress::default();
+    let running = |progress: Progress| {
+        let tools = tools.clone();
+        tokio::spawn(async move {
+            let action = RestartAction::Pods {
+                which: WhichPods::Annotation,
+                max_unavailable: 1,
+                evict: false,
+                timeout: LIMIT,
+            };
+            let change = annotated(&[("a", "(("), ("b", "app=web"), ("c", "app=web")]);
+            restart::run(&action, &change, &tools, &progress).await
+        })
+    };
+    let first = running(progress.clone());
+    let mut web = pod("web-0", &owner("StatefulSet", "web"));
+    web["metadata"]["uid"] = json!("first");
+    web["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+    let of_web = |pod: &Value| json!({"metadata": {}, "items": [pod]});
+    for namespace in ["a", "b", "c"] {
+        let map = format!("/namespaces/{namespace}/configmaps/web");
+        next(&mut server, "GET", &map).await.forbidden();
+        let path = format!("/api/v1/namespaces/{namespace}/pods");
+        let pods = server.next_list(&path).await;
+        match namespace {
+            "a" => pods.fail(StatusCode::BAD_REQUEST, "BadRequest", "unable to parse"),
+            "b" => pods.forbidden(),
+            _ => is_json(pods, &of_web(&web)),
+        }
+    }
+    next(&mut server, "GET", "/statefulsets/web")
+        .await
+        .forbidden();
+    let pods = "/api/v1/namespaces/c/pods";
+    is_json(server.next_list(pods).await, &of_web(&web));
+    let delete = next(&mut server, "DELETE", "/c/pods/web-0").await;
+    is_json(delete, &json!({"status": "Success"}));
+    web["metadata"]["uid"] = json!("second");
+    is_json(server.next_list(pods).await, &of_web(&web));
+    let error = first.await.unwrap().unwrap_err();
+    assert!(error.may_have_reached(), "{error}");
+    assert!(error.to_string().contains("in namespace b"), "{error}");
+    // The next attempt asks for what could not be listed, and for no annotation twice.
+    let second = running(progress);
+    let map = "/namespaces/b/configmaps/web";
+    next(&mut server, "GET", map).await.forbidden();
+    let empty = json!({"metadata": {}, "items": []});
+    let listed = server.next_list("/api/v1/namespaces/b/pods").await;
+    is_json(listed, &empty);
+    is_json(server.next_list(pods).await, &of_web(&web));
+    let listed = server.next_list("/api/v1/namespaces/b/pods").await;
+    is_json(listed, &empty);
+    let why = skipped(second.await.unwrap());
+    assert!(
+        why.contains("the annotation \"((\" in a is no label selector"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn a_pod_is_not_restarted_for_an_age_that_cannot_be_read_now() {
+    let mut server = FakeApiServer::start().await;
+    let tools = tools(&server.kubeconfig(), "default", "web-1").await;
+    let all = labelled(1, false);
+    for (action, of_own_pod) in [(own_pod(false, LIMIT), true), (all, false)] {
+        let tools = tools.clone();
+        let running =
+            tokio::spawn(async move { run(&action, &change("default", "7", "h"), &tools).await });
+        if of_own_pod {
+            let own = pod("web-1", &owner("ReplicaSet", "web"));
+            is_json(next(&mut server, "GET", "/pods/web-1").await, &own);
+        }
+        let map = next(&mut server, "GET", "/configmaps/web").await;
+        map.internal_error();
+        let error = running.await.unwrap().unwrap_err();
+        assert!(!error.may_have_reached());
+        let error = error.to_string();
+        assert!(error.contains("get ConfigMap default/web"), "{error}");
+    }
+}

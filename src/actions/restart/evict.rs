@@ -27,7 +27,7 @@ pub(super) async fn own_pod(
     let pod = rollout::own_pod(api, tools).await?;
     let shown = format!("Pod {}/{}", tools.namespace, pod.metadata.name);
     // Equal seconds tell nothing, and one restart too many is better than one too few.
-    let written = written(api, &change.objects).await;
+    let written = written(api, &change.objects).await?;
     if written.is_some() && pod.metadata.creation_timestamp > written {
         return Ok(Outcome::Skipped(format!(
             "{shown} started with the new content"

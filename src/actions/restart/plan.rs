@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, ApiError, Object};
@@ -20,27 +21,90 @@ pub(super) struct Plan {
     /// [`Change::content_hash`]: for another content the plan is void.
     pub(super) content: String,
     pub(super) groups: Vec<Group>,
+    /// Namespaces with what an annotation there says and the API server takes for no selector.
+    #[serde(default)]
+    pub(super) unusable: BTreeSet<(String, String)>,
 }
 
-/// Lists the pods to restart. The set is the same whoever lists, and whenever: pods older than the
-/// newest of the objects that name them.
-pub(super) async fn plan(
-    api: &Api,
-    which: &WhichPods,
-    change: &Change,
-) -> Result<Option<Plan>, ApiError> {
-    let mut groups = Vec::new();
-    for ((namespace, selector), objects) in selectors(which, change) {
-        let until = written(api, objects).await;
-        let pods = api.pods(namespace, selector).await?;
-        let mut group = Group::new(namespace, selector, pods, until);
-        if let Some(wanted) = wanted(api, namespace, &group.controllers).await {
-            group.expected = wanted;
+// === impl Plan ===
+
+impl Plan {
+    pub(super) fn new(change: &Change) -> Self {
+        Self {
+            content: change.content_hash.clone(),
+            groups: Vec::new(),
+            unusable: BTreeSet::new(),
         }
-        groups.push(group);
     }
-    let content = change.content_hash.clone();
-    Ok((!groups.is_empty()).then_some(Plan { content, groups }))
+
+    /// Whether nothing names pods.
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.unusable.is_empty()
+    }
+
+    /// Lists the pods to restart that are not in the plan yet; whether there are any such. The set is
+    /// the same whoever lists, and whenever: pods older than the newest of the objects that name them.
+    ///
+    /// # Errors
+    /// The first, after all others have been listed: what is wrong in one namespace is no reason to
+    /// leave the pods of another as they are.
+    pub(super) async fn complete(
+        &mut self,
+        api: &Api,
+        which: &WhichPods,
+        change: &Change,
+    ) -> (bool, Result<(), ApiError>) {
+        let (mut grown, mut listed) = (false, Ok(()));
+        for ((namespace, selector), objects) in selectors(which, change) {
+            if self.knows(namespace, selector) {
+                continue;
+            }
+            match group(api, namespace, selector, objects).await {
+                Ok(group) => self.groups.push(group),
+                Err(ApiError::Refused {
+                    status: StatusCode::BAD_REQUEST,
+                    message,
+                    ..
+                }) if *which == WhichPods::Annotation => {
+                    tracing::warn!(
+                        namespace,
+                        selector,
+                        message,
+                        "an annotation that names pods is no label selector; attache restarts none for it: correct it"
+                    );
+                    let place = (namespace.to_owned(), selector.to_owned());
+                    self.unusable.insert(place);
+                }
+                Err(error) => {
+                    listed = listed.and(Err(error));
+                    continue;
+                }
+            }
+            grown = true;
+        }
+        (grown, listed)
+    }
+
+    fn knows(&self, namespace: &str, selector: &str) -> bool {
+        let of = |group: &Group| group.namespace == namespace && group.selector == selector;
+        let mut unusable = self.unusable.iter();
+        self.groups.iter().any(of) || unusable.any(|(n, s)| n == namespace && s == selector)
+    }
+}
+
+async fn group(
+    api: &Api,
+    namespace: &str,
+    selector: &str,
+    objects: Vec<&ChangedObject>,
+) -> Result<Group, ApiError> {
+    let until = written(api, objects).await?;
+    let pods = api.pods(namespace, selector).await?;
+    let mut group = Group::new(namespace, selector, pods, until);
+    if let Some(wanted) = wanted(api, namespace, &group.controllers).await {
+        group.expected = wanted;
+    }
+    Ok(group)
 }
 
 /// Which selectors hold in which namespaces, and the objects that say so.

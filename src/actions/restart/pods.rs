@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::api::{Api, ApiError, Object, PODS};
 use super::evict::pause;
 use super::objects::{OwnerReference, Pod};
-use super::plan::{Plan, plan, wanted};
+use super::plan::{Plan, wanted};
 use super::select::{Group, Next, controllers, live};
 use super::{Change, Outcome, Progress, RestartError};
 use crate::config::WhichPods;
@@ -32,11 +32,18 @@ pub(super) async fn notice(
     which: &WhichPods,
     change: &Change,
 ) -> Result<Option<Value>, ApiError> {
-    let plan = plan(api, which, change).await?;
-    Ok(plan.and_then(|plan| serde_json::to_value(plan).ok()))
+    let mut plan = Plan::new(change);
+    let (grown, listed) = plan.complete(api, which, change).await;
+    if !grown {
+        return listed.map(|()| None);
+    }
+    if let Err(error) = listed {
+        tracing::warn!(%error, "some of the pods to restart cannot be listed now; attache lists them when it restarts them");
+    }
+    Ok(serde_json::to_value(plan).ok())
 }
 
-/// Restarts what the plan in `progress` says, or what there is to restart now.
+/// Restarts what the plan in `progress` says, and what else there is to restart now.
 pub(super) async fn run(
     api: &Api,
     which: &WhichPods,
@@ -46,19 +53,29 @@ pub(super) async fn run(
 ) -> Result<Outcome, RestartError> {
     let kept = progress.get();
     let kept = kept.and_then(|kept| serde_json::from_value::<Plan>(kept).ok());
-    let plan = match kept.filter(|plan| plan.content == change.content_hash) {
-        Some(plan) => plan,
-        None => {
-            let Some(plan) = plan(api, which, change).await? else {
-                return Ok(Outcome::Skipped("no annotation names pods".into()));
-            };
-            progress.set(serde_json::to_value(&plan).ok()).await;
-            plan
-        }
-    };
+    let kept = kept.filter(|plan| plan.content == change.content_hash);
+    let mut plan = kept.unwrap_or_else(|| Plan::new(change));
+    let (grown, listed) = plan.complete(api, which, change).await;
+    if grown {
+        progress.set(serde_json::to_value(&plan).ok()).await;
+    }
     let mut tally = Tally::default();
+    let mut walked = listed.map_err(RestartError::from);
     for group in &plan.groups {
-        Walk::new(api, group, pace, &mut tally).run().await?;
+        // Pods that cannot be restarted, or do not come back, are no reason to leave others as they are.
+        if let Err(error) = Walk::new(api, group, pace, &mut tally).run().await {
+            let Group {
+                namespace,
+                selector,
+                ..
+            } = group;
+            tracing::warn!(namespace, selector, %error, "not all of these pods were restarted; attache goes on with others");
+            walked = walked.and(Err(error));
+        }
+    }
+    walked.map_err(|error| error.and_reached(tally.reached()))?;
+    if plan.is_empty() {
+        return Ok(Outcome::Skipped("no annotation names pods".into()));
     }
     Ok(outcome(&plan, &tally))
 }
@@ -71,25 +88,30 @@ fn outcome(plan: &Plan, tally: &Tally) -> Outcome {
         .flat_map(|group| &group.orphans)
         .map(|n| &**n)
         .collect();
-    let orphans = match &*orphans {
+    let mut aside = match &*orphans {
         [] => String::new(),
         names => format!(
             "; left alone, as no controller would bring them back: {}",
             names.join(", ")
         ),
     };
+    for (namespace, selector) in &plan.unusable {
+        aside.push_str(&format!(
+            "; the annotation {selector:?} in {namespace} is no label selector: correct it"
+        ));
+    }
     let done = tally.restarted;
     if done > 0 {
         let others = match total.saturating_sub(done) {
             0 => String::new(),
             others => format!(", {others} went by themselves or by another attache"),
         };
-        return Outcome::Done(format!("restarted {done} of {total} pods{others}{orphans}"));
+        return Outcome::Done(format!("restarted {done} of {total} pods{others}{aside}"));
     }
     Outcome::Skipped(if total == 0 {
-        format!("no pod is older than the content{orphans}")
+        format!("no pod is older than the content{aside}")
     } else {
-        format!("all {total} pods that were older than the content are gone already{orphans}")
+        format!("all {total} pods that were older than the content are gone already{aside}")
     })
 }
 
@@ -99,6 +121,14 @@ struct Tally {
     restarted: usize,
     /// Whether a request may have restarted something without saying so.
     unsure: bool,
+}
+
+// === impl Tally ===
+
+impl Tally {
+    fn reached(&self) -> bool {
+        self.restarted > 0 || self.unsure
+    }
 }
 
 /// Restarts the pods of one group.
@@ -218,8 +248,7 @@ impl<'a> Walk<'a> {
             Err(error @ ApiError::TooMany { .. }) if Instant::now() < self.deadline => {
                 let (wait, message) = pause(error);
                 self.refusal = Some((format!("Pod {namespace}/{name}"), message));
-                let rest = self.deadline.saturating_duration_since(Instant::now());
-                sleep(wait.min(rest)).await;
+                self.sleep(wait).await;
                 Ok(())
             }
             Err(error) => {
@@ -233,10 +262,16 @@ impl<'a> Walk<'a> {
     async fn endure(&mut self, error: ApiError) -> Result<(), RestartError> {
         if error.is_transient() && Instant::now() < self.deadline {
             tracing::warn!(%error, "restarting pods is held up; attache tries again");
-            self.rest().await;
+            match error {
+                ApiError::TooMany {
+                    retry_after: Some(_),
+                    ..
+                } => self.sleep(pause(error).0).await,
+                _ => self.rest().await,
+            }
             return Ok(());
         }
-        let reached = self.reached();
+        let reached = self.tally.reached();
         Err(match (self.refusal.take(), error) {
             (Some((pod, _)), ApiError::TooMany { message, .. }) => RestartError::NotAllowed {
                 pod,
@@ -256,15 +291,16 @@ impl<'a> Walk<'a> {
     }
 
     async fn rest(&mut self) {
-        let rest = self.deadline.saturating_duration_since(Instant::now());
         // Not all attaches list at the same moments.
         let jittered = self.poll.mul_f64(0.75 + fastrand::f64() / 2.0);
-        sleep(jittered.min(rest)).await;
+        self.sleep(jittered).await;
         self.poll = self.poll.mul_f64(1.25).min(POLL_SLOW);
     }
 
-    fn reached(&self) -> bool {
-        self.tally.restarted > 0 || self.tally.unsure
+    /// Waits, no longer than there is time.
+    async fn sleep(&self, wait: Duration) {
+        let rest = self.deadline.saturating_duration_since(Instant::now());
+        sleep(wait.min(rest)).await;
     }
 
     fn not_back(&self, unready: &[&str], missing: usize, left: usize) -> RestartError {
@@ -289,7 +325,7 @@ impl<'a> Walk<'a> {
             left,
             total: self.group.pods.len(),
             advice,
-            reached: self.reached(),
+            reached: self.tally.reached(),
         }
     }
 }

@@ -78,9 +78,11 @@ fn argv(node: &Node, faults: &mut Faults) -> Option<Vec<String>> {
 }
 
 fn alone(text: &str) -> Result<String, String> {
+    // What follows the program may be a password.
     if text.contains(char::is_whitespace) {
+        let first = text.split_whitespace().next().unwrap_or_default();
         return Err(format!(
-            "{text:?} would be a program's name with white space in it: write a list, as [nginx, -s, reload], or {{shell: TEXT}}"
+            "{first:?} and what follows would be a program's name with white space in it: write a list, as [nginx, -s, reload], or {{shell: TEXT}}"
         ));
     }
     program(text)

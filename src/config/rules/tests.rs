@@ -333,7 +333,11 @@ fn what_a_rule_cannot_do_is_said() {
             "{webhook: {url: 'http://a/', headers: {A: [x]}}}",
             "the header's text",
         ),
-        ("command: nginx -s reload", "write a list"),
+        // What may be a password is not repeated.
+        (
+            "command: curl -u me:pw http://a/",
+            "command: \"curl\" and what follows would be a program's name",
+        ),
         ("command: ''", "it is empty"),
         ("command: []", "an empty list runs nothing"),
         ("command: ['']", "command[0]: it is empty"),
