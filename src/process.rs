@@ -29,6 +29,10 @@ pub use stop::{StopError, Stopped, stop};
 /// `include/linux/proc_ns.h`).
 const HOST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
+/// Variables of attache's own environment that are no program's business: a secret, and a switch of
+/// tests.
+pub const WITHHELD: [&str; 2] = ["ATTACHE_TOKEN", "FAILPOINT"];
+
 /// A process that a rule matches. Displays as `nginx (PID 7)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {

@@ -9,6 +9,7 @@ mod call;
 mod connection;
 mod credentials;
 mod heard;
+mod kubeconfig;
 mod lease;
 mod loaded;
 mod proxy;

@@ -36,6 +36,8 @@ pub(super) struct Driver {
     observed: u64,
     /// Whether the command was started once.
     started: bool,
+    /// Whether the newest environment is too large to be used.
+    too_large: bool,
 }
 
 struct Restart {
@@ -64,6 +66,7 @@ impl Driver {
             restart: None,
             observed: 0,
             started: false,
+            too_large: false,
         }
     }
 
@@ -103,13 +106,32 @@ impl Driver {
             if snapshot.version() != self.observed {
                 self.observed = snapshot.version();
                 self.sources.observe(&snapshot);
-                let wanted = Arc::new(self.sources.wanted());
-                self.plan.want(Instant::now(), wanted);
+                self.want();
                 self.sources.post(&self.board);
             }
             if step.is_none() {
                 step = self.plan.advance(Instant::now());
             }
+        }
+    }
+
+    /// Takes over what the environment is now to be, unless no program could be started with it:
+    /// then the one that runs goes on as it is.
+    fn want(&mut self) {
+        let wanted = Arc::new(self.sources.wanted());
+        let room = self.program.room(&wanted);
+        let problem = room.is_none().then(|| {
+            "the environment became too large to start a program with, so the command goes on with \
+             the older one: make its objects smaller, or have them written as files"
+                .to_owned()
+        });
+        if let Some(error) = problem.as_ref().filter(|_| !self.too_large) {
+            error!(%error, "the command is not restarted");
+        }
+        self.too_large = problem.is_some();
+        self.board.problem("exec environment", problem);
+        if !self.too_large {
+            self.plan.want(Instant::now(), wanted);
         }
     }
 
@@ -192,9 +214,7 @@ impl Driver {
             return;
         };
         self.tell_changes("the environment changed; the command is told by a signal");
-        self.plan.told(Instant::now());
         let objects = self.sources.changed();
-        self.sources.given();
         let pid = running.id();
         let failure = if !running.survives(signal) {
             Some(format!(
@@ -205,18 +225,31 @@ impl Driver {
             let sent = running.signal(signal).err();
             sent.map(|error| format!("cannot send {} to PID {pid}: {error}", signal.name))
         };
-        let name = &*signal.name;
-        match &failure {
-            None => info!(
-                pid,
-                signal = name,
-                ?objects,
-                "the command was told of a change"
-            ),
-            Some(error) => error!(%error, "the command was not told of a change"),
+        let (name, now) = (&*signal.name, Instant::now());
+        let outcome = match &failure {
+            None => {
+                info!(
+                    pid,
+                    signal = name,
+                    ?objects,
+                    "the command was told of a change"
+                );
+                self.plan.told(now);
+                "ok"
+            }
+            Some(error) if self.plan.not_told(now) => {
+                warn!(%error, "the command was not told of a change; it is tried again");
+                "retrying"
+            }
+            Some(error) => {
+                error!(%error, "the command was not told of a change; the next one is tried");
+                "failed"
+            }
+        };
+        if outcome != "retrying" {
+            self.sources.given();
         }
         self.board.problem(SUBJECT, failure.clone());
-        let outcome = if failure.is_none() { "ok" } else { "failed" };
         let detail = failure.unwrap_or_else(|| format!("sent {name} to PID {pid}"));
         self.record("signal", objects, outcome, detail, 0.0);
     }

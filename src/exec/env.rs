@@ -151,6 +151,13 @@ fn longest() -> usize {
 }
 
 #[cfg(test)]
+impl FromIterator<(String, OsString)> for Variables {
+    fn from_iter<T: IntoIterator<Item = (String, OsString)>>(variables: T) -> Self {
+        Self(variables.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::sync::Arc;
 

@@ -18,6 +18,8 @@ use crate::react::Schedule;
 const BACKOFF: Duration = Duration::from_secs(1);
 /// The longest such wait.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// How often it is told again of a change that it could not be told of, after the same waits.
+const TELLINGS: u32 = 4;
 /// A command that ran so long has started well: the next wait is the first again.
 const RAN_WELL: Duration = Duration::from_secs(60);
 
@@ -30,7 +32,7 @@ pub(super) enum Step {
     Stop,
     /// End it.
     Kill,
-    /// Tell it that its environment changed; then tell [`Plan::told`].
+    /// Tell it that its environment changed; then tell [`Plan::told`] or [`Plan::not_told`].
     Signal,
     /// Say whether it runs with what there is.
     Note,
@@ -53,6 +55,10 @@ pub(super) struct Plan<E> {
     /// How often it ended by itself lately.
     ended: u32,
     started: Instant,
+    /// How often it could not be told of the present change.
+    untold: u32,
+    /// When it is to be told again.
+    again: Option<Instant>,
     phase: Phase,
 }
 
@@ -93,6 +99,8 @@ impl<E: PartialEq + Clone> Plan<E> {
             wanted,
             ended: 0,
             started: now,
+            untold: 0,
+            again: None,
             phase: Phase::Running,
         }
     }
@@ -130,7 +138,8 @@ impl<E: PartialEq + Clone> Plan<E> {
     pub(super) fn advance(&mut self, now: Instant) -> Option<Step> {
         match &mut self.phase {
             Phase::Running => {
-                if !self.schedule.take_due(now) {
+                let again = self.again.take_if(|again| *again <= now).is_some();
+                if !self.schedule.take_due(now) && !again {
                     return None;
                 }
                 self.changed(now)
@@ -160,7 +169,7 @@ impl<E: PartialEq + Clone> Plan<E> {
     /// When [`Plan::advance`] has something to do; `None` if only an event can tell.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Running => self.schedule.due(),
+            Phase::Running => self.schedule.due().into_iter().chain(self.again).min(),
             Phase::Stopping { kill, killed, .. } => (!killed).then_some(*kill),
             Phase::Down { until } => Some(*until),
         }
@@ -173,8 +182,23 @@ impl<E: PartialEq + Clone> Plan<E> {
         self.phase = Phase::Running;
     }
 
-    /// The command was told that its environment is now to be another, or cannot be.
+    /// The command could not be told that its environment is now to be another: whether it is tried
+    /// again. A program may catch the signal only some time after its start.
+    pub(super) fn not_told(&mut self, now: Instant) -> bool {
+        let left = self.untold < TELLINGS;
+        if left {
+            self.again = Some(now + BACKOFF * (1 << self.untold));
+            self.untold += 1;
+        } else {
+            self.told(now);
+        }
+        left
+    }
+
+    /// The command was told that its environment is now to be another.
     pub(super) fn told(&mut self, now: Instant) {
+        self.untold = 0;
+        self.again = None;
         self.has = self.wanted.clone();
         self.schedule.acted(now);
     }

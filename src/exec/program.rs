@@ -1,21 +1,25 @@
 //! The command as a process: how it is started, signalled and ended.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus};
 
 use procfs::process::Process;
-use rustix::process::{Pid, getpgid, getpgrp};
+use rustix::process::{Pid, Resource, getpgid, getpgrp, getrlimit};
 
 use super::ExecError;
 use super::env::Variables;
 use crate::config::Signal;
-use crate::process::{Child, Children, ends_by_default};
+use crate::process::{Child, Children, WITHHELD, ends_by_default};
 
-/// What of attache's own environment is for attache alone.
-const OWN: [&str; 2] = ["ATTACHE_TOKEN", "FAILPOINT"];
+/// What the kernel puts beside arguments and environment, generously.
+const BESIDE: usize = 16 << 10;
+/// The kernel gives them at least so much (`ARG_MAX`), and at most this, whatever the stack's limit
+/// (execve(2), "Limits on size of arguments and environment").
+const LEAST_ROOM: usize = 128 << 10;
+const MOST_ROOM: usize = 6 << 20;
 
 /// The command, as it can be started again and again.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ impl Program {
         Self {
             argv,
             inherited: environment
-                .filter(|(name, _)| OWN.iter().all(|own| name != own))
+                .filter(|(name, _)| WITHHELD.iter().all(|own| name != own))
                 .collect(),
             terminal: in_foreground(),
             children,
@@ -60,6 +64,22 @@ impl Program {
             .iter()
             .map(|(name, _)| name.clone())
             .collect()
+    }
+
+    /// How many bytes are left beside its arguments and environment; `None` if the kernel would
+    /// refuse to start it for their size.
+    pub(super) fn room(&self, variables: &Variables) -> Option<usize> {
+        let pointer = size_of::<usize>();
+        let of = |name: &OsStr, value: &OsStr| name.len() + value.len() + 2 + pointer;
+        let argv = self.argv.iter().map(|arg| arg.len() + 1 + pointer);
+        let inherited = self.inherited.iter().map(|(name, value)| of(name, value));
+        let given = variables
+            .iter()
+            .map(|(name, value)| of(name.as_ref(), value));
+        let used: usize = argv.chain(inherited).chain(given).sum();
+        let stack = getrlimit(Resource::Stack).current.unwrap_or(u64::MAX);
+        let room = usize::try_from(stack / 4).unwrap_or(usize::MAX);
+        room.clamp(LEAST_ROOM, MOST_ROOM).checked_sub(used + BESIDE)
     }
 
     /// Starts it with attache's environment under `variables`.
@@ -162,6 +182,25 @@ mod tests {
         let program = Program::new(vec!["app".into()], environment, Children::default());
         let inherited: Vec<OsString> = program.inherited().into_iter().collect();
         assert_eq!(inherited, ["ATTACHE_PORT", "HOME"]);
+    }
+
+    /// What has room by our count is started by the kernel, and what it refuses has none.
+    #[tokio::test]
+    async fn room_is_what_the_kernel_gives() {
+        let program = Program::new(vec!["/bin/true".into()], [], Children::default());
+        let with = |count: usize| -> Variables {
+            let variables = (0..count).map(|n| (format!("V{n}"), "x".repeat(100_000).into()));
+            variables.collect()
+        };
+        let most = (0..100)
+            .take_while(|count| program.room(&with(*count)).is_some())
+            .count()
+            - 1;
+        assert!(most > 0);
+        program.start(&with(most)).unwrap();
+        // The margin is less than one more such variable.
+        let error = program.start(&with(most + 1)).unwrap_err();
+        assert_eq!(error.exit_code(), 126);
     }
 
     #[test]

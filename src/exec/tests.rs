@@ -230,7 +230,7 @@ async fn a_command_that_would_die_of_the_signal_is_a_problem() {
         .eventually("a problem", |board| !board.notes().problems.is_empty())
         .await;
     assert!(world.problem().unwrap().contains("does not catch HUP"));
-    assert_eq!(world.board.notes().actions[0].outcome, "failed");
+    assert_eq!(world.board.notes().actions[0].outcome, "retrying");
     assert!(!running.is_finished());
     world.trigger.stop();
     assert_eq!(running.await.unwrap().unwrap(), Ended { code: 143 });

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::filing::{Filed, Filing};
 use super::journal;
@@ -21,6 +22,10 @@ use crate::failpoint;
 use crate::metrics::Metrics;
 use crate::status::Board;
 use crate::store::Snapshot;
+
+/// How long an action waits for its intent to be kept: a disk that hangs must not hold actions for
+/// ever.
+const LONGEST_KEEPING: Duration = Duration::from_secs(10);
 
 /// Makes one attempt and reports on it.
 pub(super) type Act =
@@ -289,8 +294,12 @@ impl Reactor {
         let change = Arc::clone(&pending.change);
         let running = (self.act)(Arc::clone(&lane.rule), change, attempt, progress);
         self.events.push(Box::pin(async move {
-            if let Some(kept) = kept {
-                kept.await;
+            if let Some(kept) = kept
+                && timeout(LONGEST_KEEPING, kept).await.is_err()
+            {
+                tracing::warn!(
+                    "the state directory hangs; the rule acts without its intent being kept"
+                );
             }
             failpoint::reach("rule-before-act");
             let reached = running.await;

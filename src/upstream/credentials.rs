@@ -9,6 +9,7 @@ use kube::config::{AuthInfo, InClusterError, KubeConfigOptions, Kubeconfig, Kube
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use super::kubeconfig;
 use super::loaded::Loaded;
 use super::words::causes;
 use crate::config::Connection;
@@ -120,10 +121,10 @@ fn withhold_in_clear(config: &mut Config) -> bool {
 async fn find(settings: &Connection) -> Result<Config, CredentialsError> {
     if let Some(path) = &settings.kubeconfig {
         let shown = path.display().to_string();
-        return from_kubeconfig(Kubeconfig::read_from(path), shown, settings).await;
+        return from_kubeconfig(kubeconfig::read_from(path), shown, settings).await;
     }
     if std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty()) {
-        return from_kubeconfig(Kubeconfig::read(), "$KUBECONFIG".into(), settings).await;
+        return from_kubeconfig(kubeconfig::read(), "$KUBECONFIG".into(), settings).await;
     }
     // These are a kubeconfig's, so asking for one asks for a kubeconfig.
     let of_kubeconfig = [&settings.context, &settings.cluster, &settings.user];
@@ -131,7 +132,7 @@ async fn find(settings: &Connection) -> Result<Config, CredentialsError> {
     if !wants_kubeconfig && let Some(own) = service_account(settings) {
         return own;
     }
-    match Kubeconfig::read() {
+    match kubeconfig::read() {
         Ok(kubeconfig) => from_kubeconfig(Ok(kubeconfig), "~/.kube/config".into(), settings).await,
         Err(error) => match &settings.server {
             Some(server) if !wants_kubeconfig && is_missing(&error) => {

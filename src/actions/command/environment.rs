@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use crate::actions::Change;
+use crate::process::WITHHELD;
 use crate::store::diff::KeyChanges;
 
-/// attache's own, which are no program's business: a secret, and a switch of tests.
-const WITHHELD: [&str; 2] = ["ATTACHE_TOKEN", "FAILPOINT"];
 /// How long a list may be. One variable with its name may have 128 KiB (`MAX_ARG_STRLEN`,
 /// execve(2)), all of them together and the arguments 2 MiB by default.
 const MAX_LIST: usize = 64 * 1024;

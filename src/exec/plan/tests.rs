@@ -293,3 +293,30 @@ proptest! {
         prop_assert_eq!(world.plan.deadline(), None);
     }
 }
+
+#[test]
+fn a_signal_that_cannot_be_sent_is_tried_again_and_then_left_to_the_next_change() {
+    let start = Instant::now();
+    let mut plan = running(&exec(Reload::Signal(signal("HUP", 1)), false), start);
+    let mut now = start + seconds(20);
+    plan.want(now, 2);
+    now += seconds(1);
+    assert_eq!(plan.advance(now), Some(Step::Signal));
+    for wait in [1, 2, 4, 8] {
+        assert!(plan.not_told(now));
+        assert_eq!(plan.deadline(), Some(now + seconds(wait)));
+        assert_eq!(plan.advance(now), None);
+        now += seconds(wait);
+        assert_eq!(plan.advance(now), Some(Step::Signal));
+    }
+    assert!(!plan.not_told(now));
+    assert_eq!((plan.deadline(), *plan.has()), (None, 2));
+    // Undone while it waits: nothing is left to tell.
+    plan.want(now, 3);
+    now = plan.deadline().unwrap();
+    assert_eq!(plan.advance(now), Some(Step::Signal));
+    assert!(plan.not_told(now));
+    plan.want(now, 2);
+    now += seconds(60);
+    assert_eq!(plan.advance(now), None);
+}
