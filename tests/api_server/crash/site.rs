@@ -201,7 +201,7 @@ impl Site {
 }
 
 /// The only file of a directory.
-pub(super) fn only_file(dir: &Path) -> Option<PathBuf> {
+fn only_file(dir: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(dir).ok()?;
     let names = entries.map(|entry| entry.unwrap().path());
     let names: Vec<_> = names.filter(|path| path.extension().is_none()).collect();
