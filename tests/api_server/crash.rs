@@ -154,18 +154,15 @@ fn possible(
     last: &[String],
 ) -> Vec<Vec<String>> {
     let both = [act, last].concat();
-    let mut possible = vec![both.clone()];
-    match (away, step.action) {
-        (Away::Nothing, _) => {}
-        // What was kept may be told before the API server tells what is newer.
-        (Away::Changed, Action::NotYet | Action::Intended) | (Away::Reverted, Action::Intended) => {
-            possible.push(last.to_vec())
-        }
-        (Away::Reverted, Action::NotYet) => possible.push(vec![]),
-        (_, Action::Done | Action::Noted) => {}
-    }
-    if kind.may_repeat() && step.action == Action::Done {
-        possible.push([act, &both].concat());
+    let told = match (away, step.action) {
+        (Away::Nothing, _) | (_, Action::Done | Action::Noted) => both,
+        // It was told of 1, and nothing else was shown since.
+        (Away::Reverted, Action::NotYet) => vec![],
+        (Away::Reverted, Action::Intended) | (Away::Changed, _) => last.to_vec(),
+    };
+    let mut possible = vec![told.clone()];
+    if kind.may_repeat() && away == Away::Nothing && step.action == Action::Done {
+        possible.push([act, &told].concat());
     }
     possible
 }
@@ -261,6 +258,8 @@ async fn pods_that_are_left_are_restarted_by_the_next_attache() {
     let first = acted(&mut site, 1).await;
     drop(attache);
     assert_eq!(first.len(), 1, "the next pod waits for a replacement");
+    assert_eq!(site.held(), "2");
+    let reading = DirectoryReader::start(&site);
     let attache = site.start(None).await;
     site.ready(&attache).await;
     site.settled(&attache, "2").await;
@@ -268,6 +267,7 @@ async fn pods_that_are_left_are_restarted_by_the_next_attache() {
     assert_eq!(acted(&mut site, expected.len()).await, expected);
     drop(attache);
     nothing_more_happens(&mut site, "2", &expected).await;
+    reading.end().await;
 }
 
 #[tokio::test]
