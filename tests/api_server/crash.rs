@@ -312,12 +312,10 @@ async fn state_is_served_while_the_api_server_is_away() {
     let key = format!("/kv/{}/web/A", site.namespace);
     for (flags, ready) in [(&[][..], 503), (&["--ready-from-state"][..], 200)] {
         let attache = site.start_with(&kubeconfig, flags, None).await;
-        eventually(
-            site.say("the files are written from state"),
-            LIMIT,
-            async || site.files().join("A").exists(),
-        )
-        .await;
+        // A key's link comes after the set, as the kubelet makes it.
+        let links = ["A", "B", "other"].map(|key| site.files().join(key));
+        let what = site.say("the files are written from state");
+        eventually(what, LIMIT, async || links.iter().all(|link| link.exists())).await;
         assert_eq!(site.held(), "1");
         let served = http::get(&attache.url(&key), &[]).await.unwrap();
         assert_eq!(served.status(), 200);
