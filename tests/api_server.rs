@@ -17,6 +17,8 @@ mod through;
 mod clients;
 #[path = "api_server/controller.rs"]
 mod controller;
+#[path = "api_server/crash.rs"]
+mod crash;
 #[allow(unreachable_pub, reason = "as in the support: nothing outside uses it")]
 #[path = "api_server/differential.rs"]
 mod differential;

@@ -24,8 +24,11 @@ pub(super) struct Ledger {
     told: BTreeMap<ObjectRef, Told>,
     /// Whether an earlier attache kept what it told.
     resumes: bool,
-    /// What an earlier attache told of and has not been seen yet: nothing is known of it.
+    /// What an earlier attache told of, or held, and this one has not read yet: nothing is known of
+    /// it.
     unseen: BTreeSet<ObjectRef>,
+    /// What came to an earlier attache, which told of other objects and not of these.
+    untold: BTreeSet<ObjectRef>,
     /// What the app may have read since, other than what is `told`. Kept until the next success:
     /// should the content return to what was told, the app has to be told that, too.
     shown: Shown,
@@ -93,6 +96,7 @@ impl Ledger {
         Self {
             keys: when.keys.clone(),
             unseen: told.keys().chain(shown.keys()).cloned().collect(),
+            untold: BTreeSet::new(),
             resumes,
             told,
             shown,
@@ -146,11 +150,17 @@ impl Ledger {
             let Some(content) = self.now(reference, seen).map(Arc::clone) else {
                 continue;
             };
+            if *restored && self.resumes {
+                // It may have changed since: nobody is told of it before it is read.
+                self.unseen.insert(reference.clone());
+                if !self.told.contains_key(reference) {
+                    self.untold.insert(reference.clone());
+                }
+                continue;
+            }
             // What an earlier attache told of may have changed since.
             concerns |= self.unseen.remove(reference);
-            if *restored && self.resumes && !self.told.contains_key(reference) {
-                // It came to an earlier attache, which told of other objects and not of this one.
-                concerns = true;
+            if self.untold.remove(reference) {
                 continue;
             }
             if let Entry::Vacant(told) = self.told.entry(reference.clone()) {
@@ -160,6 +170,10 @@ impl Ledger {
         }
         let paused = observed.paused.iter();
         concerns |= paused.filter(|of| self.sight(of, seen).is_some()).count() > 0;
+        for step in &observed.steps {
+            concerns |= self.unseen.remove(&step.reference);
+            self.untold.remove(&step.reference);
+        }
         let steps = observed.steps.iter().filter(|step| self.concerns(step));
         let steps: Vec<&Step> = steps.collect();
         // One that was missing at the start has come: it may be as an earlier attache told of it.

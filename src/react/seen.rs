@@ -19,6 +19,8 @@ pub(super) struct Seen {
     objects: BTreeMap<ObjectRef, Sight>,
     /// The scopes that held something to go by in the newest snapshot.
     populated: BTreeSet<ScopeKey>,
+    /// Scopes whose content is an earlier attache's, and has not been read yet.
+    restored: BTreeSet<ScopeKey>,
     /// Objects that an earlier attache told of and that have not been seen yet.
     expected: BTreeSet<ObjectRef>,
 }
@@ -47,7 +49,7 @@ pub(super) struct Observed {
     pub(super) gone: Vec<ObjectRef>,
 }
 
-/// An object seen for the first time.
+/// An object seen for the first time, or read for the first time after it was restored.
 #[derive(Debug)]
 pub(super) struct Baseline {
     pub(super) reference: ObjectRef,
@@ -158,8 +160,9 @@ impl Seen {
         self.objects.retain(|reference, sight| {
             snapshot.get(reference).is_some() || missed(reference, sight, snapshot, &mut observed)
         });
-        let populated = snapshot.scopes().iter().filter(|scope| scope.populated());
-        self.populated = populated.map(key).collect();
+        let scopes = || snapshot.scopes().iter();
+        self.populated = scopes().filter(|s| s.populated()).map(key).collect();
+        self.restored = scopes().filter(|s| s.restored()).map(key).collect();
         // Without any scope, attache has but begun.
         let begun = declared(snapshot).next().is_some();
         if begun && !self.expected.is_empty() && declared(snapshot).all(Scope::synced) {
@@ -181,9 +184,12 @@ impl Seen {
             restored: scope.restored(),
         };
         let first = !self.populated.contains(&holder);
+        // It was restored, and has been read now.
+        let confirmed = !scope.restored() && self.restored.contains(&holder);
         let on_demand = holder.1;
         if let Some(sight) = self.objects.get_mut(reference) {
-            if sight.present && sight.holder == holder && Arc::ptr_eq(&sight.object, object) {
+            let same = sight.present && sight.holder == holder;
+            if same && !confirmed && Arc::ptr_eq(&sight.object, object) {
                 return;
             }
             let was_paused = sight.is_paused();
@@ -191,7 +197,7 @@ impl Seen {
             if was_paused != object.is_paused() {
                 observed.paused.push(reference.clone());
             }
-            if first {
+            if first || confirmed {
                 observed.baselines.push(baseline());
             }
             if !step.read.is_empty() || !step.acting.is_empty() {

@@ -78,7 +78,7 @@ fn skipped(outcome: Result<Outcome, RestartError>) -> String {
     }
 }
 
-async fn create<T>(client: &Client, namespace: &str, object: Value) -> T
+pub(super) async fn create<T>(client: &Client, namespace: &str, object: Value) -> T
 where
     T: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     T: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
@@ -95,7 +95,7 @@ fn template() -> Value {
     })
 }
 
-fn workload(name: &str, replicas: usize) -> Value {
+pub(super) fn workload(name: &str, replicas: usize) -> Value {
     json!({
         "metadata": {"name": name},
         "spec": {
@@ -250,7 +250,7 @@ async fn what_cannot_be_rolled_out_says_why() {
 
 /// How pods come back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
+pub(super) enum Style {
     /// Under a new name, as soon as the old one is terminating.
     ReplicaSet,
     /// Under the same name, once the old one has gone.
@@ -261,7 +261,7 @@ enum Style {
 const STEP: Duration = Duration::from_millis(150);
 
 /// Plays the controller and the kubelet, and watches what becomes of the pods.
-struct Player {
+pub(super) struct Player {
     pods: Api<Pod>,
     first: BTreeSet<String>,
     seen: Arc<Mutex<Seen>>,
@@ -277,7 +277,12 @@ struct Seen {
 }
 
 impl Player {
-    async fn start(plane: &ControlPlane, namespace: &str, count: usize, style: Style) -> Self {
+    pub(super) async fn start(
+        plane: &ControlPlane,
+        namespace: &str,
+        count: usize,
+        style: Style,
+    ) -> Self {
         let client = plane.admin().await;
         let owners = match style {
             Style::ReplicaSet => {
@@ -313,12 +318,12 @@ impl Player {
         }
     }
 
-    fn ended(&self) -> usize {
+    pub(super) fn ended(&self) -> usize {
         self.seen.lock().unwrap().ended.len()
     }
 
     /// Each of the first pods was restarted once, no other was, and no more were away than allowed.
-    async fn assert_restarted(&self, max_unavailable: usize) {
+    pub(super) async fn assert_restarted(&self, max_unavailable: usize) {
         eventually("every event was seen", LIMIT, async || {
             let pods = self.pods.list(&ListParams::default()).await.unwrap();
             let is_first = |pod: &Pod| self.first.contains(&pod.uid().unwrap());

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ impl Proxy {
     }
 
     /// Starts it and waits for the first line on stdout, `Starting to serve on ADDRESS`.
-    async fn start(mut command: Command) -> Self {
+    pub async fn start(mut command: Command) -> Self {
         let name = format!("{command:?}");
         let mut child = command
             .env_remove("KUBECONFIG")
@@ -90,6 +90,11 @@ impl Proxy {
         self.child.id()
     }
 
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
     /// What it has printed to stderr so far.
     pub fn stderr(&self) -> String {
         self.stderr.lock().expect("no panic").clone()
@@ -106,7 +111,8 @@ impl Drop for Proxy {
     }
 }
 
-fn attache(job: &str, kubeconfig: &Path, flags: &[&str]) -> Command {
+/// `attache JOB --port=0` with these flags, for [`Proxy::start`].
+pub fn attache(job: &str, kubeconfig: &Path, flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_attache"));
     command
         .args([job, "--port=0", "--kubeconfig"])

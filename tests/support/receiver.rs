@@ -62,6 +62,11 @@ impl Receiver {
         )
     }
 
+    /// The bodies that came and were not handed over yet.
+    pub fn received(&mut self) -> Vec<Value> {
+        std::iter::from_fn(|| self.bodies.try_recv().ok()).collect()
+    }
+
     /// The next body; panics when none comes.
     pub async fn next(&mut self) -> Value {
         let next = tokio::time::timeout(Duration::from_secs(60), self.bodies.recv());
