@@ -35,11 +35,14 @@ async fn a_pause_holds_every_action_and_its_end_acts_once_on_the_newest_state() 
             problems.contains(&web) && problems.contains("attache.dev/pause")
         })
         .await;
-    let problems = scene.sidecar.status().await["problems"].clone();
-    for rule in 0..3 {
-        let problem = &problems[format!("onChange[{rule}] paused")];
-        assert!(problem.to_string().contains(&web), "{problems}");
-    }
+    scene
+        .rules_say("what is held, each", |problems| {
+            (0..3).all(|rule| {
+                let problem = &problems[format!("onChange[{rule}] paused")];
+                problem.to_string().contains(&web)
+            })
+        })
+        .await;
     // Other objects' changes are told, of an environment that keeps what is held back. Files are live.
     scene.mark(plane, "m1", &["k2m1"], &["k0m0", "k0m1"]).await;
     scene.acted_upon(&["mark"]).await;
@@ -63,4 +66,33 @@ async fn a_pause_holds_every_action_and_its_end_acts_once_on_the_newest_state() 
     let told = ["k2m1", "k3m1", "k3m2"];
     scene.mark(plane, "m2", &told, &starts).await;
     scene.acted_upon(&["mark", "web", "mark"]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn a_pause_outlives_an_attache_with_a_state_directory() {
+    let plane = ControlPlane::shared().await;
+    let scene = Scene::start(plane, "0s", true).await;
+    let maps = plane.config_maps(&scene.namespace).await;
+    annotate(plane, &scene.namespace, "attache.dev/pause=true").await;
+    maps.set("web", "K", "k1").await;
+    let path = format!("{}/K", scene.web());
+    let newest = |answer: &Answer| answer.is("k1");
+    scene.both("the newest value", &path, newest).await;
+    // A command that is started has what there is, held or not.
+    let scene = scene.restart("k1m0").await;
+    scene
+        .rules_say("what is held", |problems| {
+            (0..3).all(|rule| !problems[format!("onChange[{rule}] paused")].is_null())
+        })
+        .await;
+    annotate(plane, &scene.namespace, "attache.dev/pause-").await;
+    let starts = ["k0m0", "k1m0"];
+    scene.was_told(&["k1m0"], &starts).await;
+    let version = maps.resource_version("web").await;
+    scene.both_have(&version).await;
+    let starts = [&starts[..], &["k1m1"]].concat();
+    scene.mark(plane, "m1", &["k1m0", "k1m1"], &starts).await;
+    scene.rules_acted_upon(&["web", "mark"]).await;
+    scene.exec_acted_upon(&["mark"]).await;
 }

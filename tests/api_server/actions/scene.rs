@@ -78,8 +78,8 @@ impl Scene {
         scene
     }
 
-    /// Ends both in order, and starts them again.
-    pub(super) async fn restart(mut self) -> Self {
+    /// Ends both in order, and starts them again, the command with these values.
+    pub(super) async fn restart(mut self, start: &str) -> Self {
         let starts = self.audience.lines("executed");
         self.sidecar.stop().await;
         self.exec.stop().await;
@@ -87,7 +87,7 @@ impl Scene {
         self.sidecar = sidecar(kubeconfig, namespace, &self.flags).await;
         self.exec = Exec::start(kubeconfig, namespace, &self.exec_flags, &self.audience).await;
         let mut lines: Vec<&str> = starts.iter().map(String::as_str).collect();
-        lines.push("k0m0");
+        lines.push(start);
         self.both_run(&lines).await;
         self
     }
@@ -115,6 +115,14 @@ impl Scene {
             })
             .await;
         }
+    }
+
+    /// Waits until the status of the rules has such problems.
+    pub(super) async fn rules_say(&self, what: &str, are: impl Fn(&Value) -> bool) {
+        eventually(what, LIMIT, async || {
+            are(&self.sidecar.status().await["problems"])
+        })
+        .await;
     }
 
     /// Waits until both have this version of `web`.
@@ -152,31 +160,41 @@ impl Scene {
     /// Every rule, and the command, has acted upon these objects, one after the other, since attache
     /// started, and upon nothing else.
     pub(super) async fn acted_upon(&self, names: &[&str]) {
+        self.rules_acted_upon(names).await;
+        self.exec_acted_upon(names).await;
+    }
+
+    pub(super) async fn rules_acted_upon(&self, names: &[&str]) {
+        let rules = ["onChange[0]", "onChange[1]", "onChange[2]"];
+        let url = self.sidecar.url("/-/status");
+        self.acted(&url, &rules, names).await;
+    }
+
+    pub(super) async fn exec_acted_upon(&self, names: &[&str]) {
+        let url = self.exec.url("/-/status");
+        self.acted(&url, &["exec"], names).await;
+    }
+
+    async fn acted(&self, url: &str, rules: &[&str], names: &[&str]) {
         let wanted: Vec<Value> = names
             .iter()
             .map(|name| json!([[format!("ConfigMap {}/{name}", self.namespace)], "ok"]))
             .collect();
-        let statuses = [self.sidecar.url("/-/status"), self.exec.url("/-/status")];
-        for (url, rules) in statuses.iter().zip([
-            &["onChange[0]", "onChange[1]", "onChange[2]"][..],
-            &["exec"],
-        ]) {
-            // A note is made a moment after the action.
-            let count = rules.len() * names.len();
-            eventually("the actions are noted", LIMIT, async || {
-                noted(&Answer::of(url).await.json()).len() >= count
-            })
-            .await;
-            let status = Answer::of(url).await.json();
-            for rule in rules {
-                let notes = noted(&status).iter().filter(|note| note["rule"] == **rule);
-                let acted: Vec<Value> = notes
-                    .map(|note| json!([note["objects"], note["outcome"]]))
-                    .collect();
-                assert_eq!(acted, wanted, "{rule}: {status}");
-            }
-            assert_eq!(noted(&status).len(), count, "{status}");
+        // A note is made a moment after the action.
+        let count = rules.len() * names.len();
+        eventually("the actions are noted", LIMIT, async || {
+            noted(&Answer::of(url).await.json()).len() >= count
+        })
+        .await;
+        let status = Answer::of(url).await.json();
+        for rule in rules {
+            let notes = noted(&status).iter().filter(|note| note["rule"] == **rule);
+            let acted: Vec<Value> = notes
+                .map(|note| json!([note["objects"], note["outcome"]]))
+                .collect();
+            assert_eq!(acted, wanted, "{rule}: {status}");
         }
+        assert_eq!(noted(&status).len(), count, "{status}");
     }
 }
 

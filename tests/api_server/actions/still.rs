@@ -9,7 +9,7 @@ use crate::support::control_plane::ControlPlane;
 #[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
 async fn a_change_undone_within_the_settle_time() {
     let plane = ControlPlane::shared().await;
-    let scene = Scene::start(plane, "5s:60s", false).await;
+    let scene = Scene::start(plane, "10s:60s", false).await;
     let maps = plane.config_maps(&scene.namespace).await;
     for value in ["k1", "k0"] {
         let version = maps.set("web", "K", value).await;
@@ -88,7 +88,7 @@ async fn a_deletion_and_a_new_object_with_the_same_content() {
 
 async fn a_restart_of_attache(kept: bool) {
     let plane = ControlPlane::shared().await;
-    let scene = Scene::start(plane, "0s", kept).await.restart().await;
+    let scene = Scene::start(plane, "0s", kept).await.restart("k0m0").await;
     // The command is started by the new attache, and that is all.
     let starts = ["k0m0", "k0m0", "k0m1"];
     scene.mark(plane, "m1", &["k0m1"], &starts).await;
@@ -98,7 +98,7 @@ async fn a_restart_of_attache(kept: bool) {
     maps.set("mark", "MARK", "m0").await;
     let starts = [&starts[..], &["k0m0"]].concat();
     scene.was_told(&["k0m1", "k0m0"], &starts).await;
-    let scene = scene.restart().await;
+    let scene = scene.restart("k0m0").await;
     let starts = [&starts[..], &["k0m0", "k0m3"]].concat();
     let told = ["k0m1", "k0m0", "k0m3"];
     scene.mark(plane, "m3", &told, &starts).await;
