@@ -85,9 +85,11 @@ async fn one_change_is_one_rollout_whatever_the_number_of_replicas() {
 async fn two_attaches(count: usize, style: Style, max_unavailable: usize) {
     let plane = ControlPlane::shared().await;
     let namespace = plane.namespace().await;
+    let player = Player::start(plane, &namespace, count, style).await;
+    // After the pods: on the server of these tests, the time of a key's manager stays when the key has
+    // but another value.
     let maps = plane.config_maps(&namespace).await;
     maps.create("web", &[("K", "1")]).await;
-    let player = Player::start(plane, &namespace, count, style).await;
     let pods = format!("pods: app=web, maxUnavailable: {max_unavailable}");
     let rule = format!("{{restart: {{{pods}}}, settle: 0s, splay: 0s, minInterval: 0s}}");
     let flags = ["--on-change", rule.as_str()];
@@ -128,12 +130,12 @@ async fn two_attaches_restart_two_pods_at_a_time() {
 async fn the_pods_to_restart_are_those_there_when_the_change_came_not_when_it_settled() {
     let plane = ControlPlane::shared().await;
     let (namespace, client) = (plane.namespace().await, plane.admin().await);
-    let maps = plane.config_maps(&namespace).await;
-    maps.create("web", &[("K", "1")]).await;
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let owners = owner("ReplicaSet", "web");
     let first = create::<Pod>(&client, &namespace, pod("first", &owners)).await;
     set_ready(&pods, "first").await;
+    let maps = plane.config_maps(&namespace).await;
+    maps.create("web", &[("K", "1")]).await;
     let state = tempfile::tempdir().unwrap();
     let rule = "{restart: {pods: app=web}, settle: \"6s:60s\", splay: 0s, minInterval: 0s}";
     let flags = ["--state-dir", text(state.path()), "--on-change", rule];
