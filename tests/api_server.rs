@@ -13,6 +13,8 @@ mod support;
 #[path = "api_server/through.rs"]
 mod through;
 
+#[path = "api_server/actions.rs"]
+mod actions;
 #[path = "api_server/clients.rs"]
 mod clients;
 #[path = "api_server/controller.rs"]

@@ -8,6 +8,8 @@
 mod commands;
 #[path = "process/orphans.rs"]
 mod orphans;
+#[path = "process/rules.rs"]
+mod rules;
 mod support;
 
 use std::fs;

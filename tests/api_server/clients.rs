@@ -25,7 +25,7 @@ event: DELETED hello
 refused: 404 NotFound
 executed: from the Pod";
 
-fn libraries() -> PathBuf {
+pub(crate) fn libraries() -> PathBuf {
     let libraries = std::env::var_os("CLIENT_LIBRARIES").map(PathBuf::from);
     libraries.expect("CLIENT_LIBRARIES: export CLIENT_LIBRARIES=\"$(scripts/client-libraries)\"")
 }

@@ -78,7 +78,7 @@ fn skipped(outcome: Result<Outcome, RestartError>) -> String {
     }
 }
 
-pub(super) async fn create<T>(client: &Client, namespace: &str, object: Value) -> T
+pub(crate) async fn create<T>(client: &Client, namespace: &str, object: Value) -> T
 where
     T: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     T: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
@@ -95,7 +95,7 @@ fn template() -> Value {
     })
 }
 
-pub(super) fn workload(name: &str, replicas: usize) -> Value {
+pub(crate) fn workload(name: &str, replicas: usize) -> Value {
     json!({
         "metadata": {"name": name},
         "spec": {
@@ -106,19 +106,19 @@ pub(super) fn workload(name: &str, replicas: usize) -> Value {
 }
 
 /// An owner reference to the controller of that kind and name; no garbage collector checks its UID.
-fn owner(kind: &str, name: &str) -> Value {
+pub(crate) fn owner(kind: &str, name: &str) -> Value {
     json!([{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "u", "controller": true}])
 }
 
 /// A pod on a node, so that it terminates gracefully.
-fn pod(name: &str, owners: &Value) -> Value {
+pub(crate) fn pod(name: &str, owners: &Value) -> Value {
     json!({
         "metadata": {"name": name, "labels": {"app": "web"}, "ownerReferences": owners},
         "spec": {"nodeName": "node", "containers": [{"name": "app", "image": "app"}]},
     })
 }
 
-async fn set_ready(pods: &Api<Pod>, name: &str) {
+pub(crate) async fn set_ready(pods: &Api<Pod>, name: &str) {
     let status = json!({"status": {"phase": "Running",
         "conditions": [{"type": "Ready", "status": "True"}]}});
     pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
@@ -250,7 +250,7 @@ async fn what_cannot_be_rolled_out_says_why() {
 
 /// How pods come back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     /// Under a new name, as soon as the old one is terminating.
     ReplicaSet,
     /// Under the same name, once the old one has gone.
@@ -261,7 +261,7 @@ pub(super) enum Style {
 const STEP: Duration = Duration::from_millis(150);
 
 /// Plays the controller and the kubelet, and watches what becomes of the pods.
-pub(super) struct Player {
+pub(crate) struct Player {
     pods: Api<Pod>,
     first: BTreeSet<String>,
     seen: Arc<Mutex<Seen>>,
@@ -277,7 +277,7 @@ struct Seen {
 }
 
 impl Player {
-    pub(super) async fn start(
+    pub(crate) async fn start(
         plane: &ControlPlane,
         namespace: &str,
         count: usize,
@@ -323,7 +323,7 @@ impl Player {
     }
 
     /// Each of the first pods was restarted once, no other was, and no more were away than allowed.
-    pub(super) async fn assert_restarted(&self, max_unavailable: usize) {
+    pub(crate) async fn assert_restarted(&self, max_unavailable: usize) {
         eventually("every event was seen", LIMIT, async || {
             let pods = self.pods.list(&ListParams::default()).await.unwrap();
             let is_first = |pod: &Pod| self.first.contains(&pod.uid().unwrap());

@@ -109,7 +109,7 @@ impl Subject {
             Self::Process(app) => app.lines("start").into_iter().skip(1).collect(),
             Self::Command(told) => lines(told),
             Self::Webhook { hook, told } => {
-                let bodies = hook.received().into_iter();
+                let bodies = std::iter::from_fn(|| hook.another()).map(|call| call.json());
                 told.extend(bodies.map(|body| {
                     let version = &body["changes"][0]["resourceVersion"];
                     version.as_str().unwrap().to_owned()
