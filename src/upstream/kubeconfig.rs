@@ -6,17 +6,28 @@ use std::path::Path;
 
 use kube::config::{Kubeconfig, KubeconfigError};
 use serde::de::Error as _;
+use serde_json::Value;
+
+/// The keys of a kubeconfig whose values are booleans.
+const BOOLEANS: [&str; 4] = [
+    "insecure-skip-tls-verify",
+    "disable-compression",
+    "provideClusterInfo",
+    "colors",
+];
 
 /// The file, its relative paths made absolute; several documents are merged.
 pub(super) fn read_from(path: &Path) -> Result<Kubeconfig, KubeconfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| KubeconfigError::ReadConfig(source, path.to_owned()))?;
     let parse = |error| KubeconfigError::Parse(Box::new(error));
-    let documents = serde_saphyr::from_multiple::<serde_json::Value>(&text).map_err(parse)?;
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    let documents = serde_saphyr::from_multiple_with_options::<Value>(&text, options);
+    let documents = documents.map_err(parse)?;
     let mut merged = Kubeconfig::default();
     // What holds nothing but comments is an empty kubeconfig.
     for document in documents.into_iter().filter(|document| !document.is_null()) {
-        let mut config: Kubeconfig = serde_json::from_value(document)
+        let mut config: Kubeconfig = serde_json::from_value(as_text(document, ""))
             .map_err(|error| parse(serde_saphyr::Error::custom(error)))?;
         if let Some(dir) = path.parent() {
             absolute(&mut config, dir);
@@ -35,6 +46,24 @@ pub(super) fn read() -> Result<Kubeconfig, KubeconfigError> {
             let home = std::env::home_dir().ok_or(KubeconfigError::FindPath)?;
             read_from(&home.join(".kube/config"))
         }
+    }
+}
+
+/// Plain numbers and booleans as the text that a kubeconfig means by them, as in kubectl, but where
+/// it asks for a boolean.
+fn as_text(value: Value, key: &str) -> Value {
+    match value {
+        Value::Number(number) => Value::String(number.to_string()),
+        Value::Bool(flag) if !BOOLEANS.contains(&key) => Value::String(flag.to_string()),
+        Value::Array(items) => items.into_iter().map(|item| as_text(item, "")).collect(),
+        Value::Object(entries) => {
+            let text = |(key, value): (String, Value)| {
+                let value = as_text(value, &key);
+                (key, value)
+            };
+            Value::Object(entries.into_iter().map(text).collect())
+        }
+        other => other,
     }
 }
 
@@ -90,7 +119,7 @@ mod tests {
     fn kubeconfig(server: &str, user: &str) -> String {
         format!(
             "current-context: c\ncontexts: [{{name: c, context: {{cluster: k, user: u}}}}]\n\
-             clusters: [{{name: k, cluster: {{server: {server}, certificate-authority: ca.pem}}}}]\n\
+             clusters: [{{name: k, cluster: {{server: {server}, certificate-authority: ca.pem, insecure-skip-tls-verify: true}}}}]\n\
              users: [{{name: u, user: {user}}}]\n"
         )
     }
@@ -100,10 +129,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (first, second) = (dir.path().join("first"), dir.path().join("second"));
         let exec = "{exec: {apiVersion: v1, command: bin/plugin, args: [a]}, tokenFile: t, \
-                    client-certificate: /abs.pem, client-key: k.pem}";
+                    client-certificate: /abs.pem, client-key: k.pem, token: 12345678901234567890}";
         std::fs::write(&first, kubeconfig("https://a:6443", exec)).unwrap();
         let other = "users: [{name: other, user: {token: x}}]\n---\n# nothing\n---\n\
-                     contexts: [{name: d, context: {cluster: k, user: other, namespace: n}}]\n";
+                     contexts: [{name: d, context: {cluster: k, user: other, namespace: 123}}, {name: on, context: {cluster: no, user: y}}]\n";
         std::fs::write(&second, other).unwrap();
         let shown = |config: &Kubeconfig| serde_json::to_value(config).unwrap();
         for path in [&first, &second] {

@@ -252,10 +252,13 @@ async fn a_token_goes_nowhere_in_clear() {
 
 #[tokio::test]
 async fn a_malformed_kubeconfig_is_told_without_what_it_holds() {
-    for text in ["users: hunter2", "users: [{name: u, user: {token: hunter2"] {
+    for (text, told) in [
+        ("users: hunter2", "no YAML of a kubeconfig"),
+        ("users: [{name: u, user: {token: hunter2", "line 1"),
+    ] {
         let error = load_text(text, |_| {}).await.unwrap_err().to_string();
         assert!(
-            error.contains("line 1") && !error.contains("hunter2"),
+            error.contains(told) && !error.contains("hunter2"),
             "{error}"
         );
     }
