@@ -237,7 +237,7 @@ fn late(exec: &Exec, inputs: &Inputs, sources: &mut Sources) -> Result<(), ExecE
         return Ok(());
     }
     let hint = if sources.complete() {
-        "see to what is missing, raise --wait-timeout, or start with restored content by --stale-ok"
+        "see to what is missing, as the log says, raise --wait-timeout, or start with the content of --state-dir by --stale-ok"
     } else {
         "create what is missing or let attache read it, mark it as optional (NAME,optional), or raise --wait-timeout"
     };

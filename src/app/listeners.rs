@@ -15,7 +15,7 @@ pub(super) async fn bind(serve: &Serve) -> Result<(Vec<Listener>, Vec<Listener>,
     if serve.main && !serve.unix_only {
         main = listen::bind(serve.address, serve.port)
             .await
-            .context("cannot listen")?;
+            .context("cannot listen (where: --address, --port)")?;
     }
     let mut bound = Bound {
         addresses: tcp_addresses(&main),
@@ -23,13 +23,13 @@ pub(super) async fn bind(serve: &Serve) -> Result<(Vec<Listener>, Vec<Listener>,
         admin: None,
     };
     if let Some(path) = bound.unix_socket.as_ref() {
-        main.push(listen::bind_unix(path).context("cannot listen")?);
+        main.push(listen::bind_unix(path).context("cannot listen (where: --unix-socket)")?);
     }
     let mut admin = Vec::new();
     if let Some(address) = serve.admin_address {
         admin = listen::bind(address.ip(), address.port())
             .await
-            .context("cannot listen")?;
+            .context("cannot listen (where: --admin-address)")?;
         bound.admin = tcp_addresses(&admin).first().copied();
     }
     Ok((main, admin, bound))

@@ -167,7 +167,10 @@ fn state(settings: StateSettings, faults: &mut Faults) -> Option<State> {
     };
     if asked.dir.is_none() {
         for flag in asked.given() {
-            faults.add(flag, "nothing is kept without --state-dir: add it");
+            faults.add(
+                flag,
+                "nothing is kept without --state-dir: add it, or state.dir in the file",
+            );
         }
     }
     Some(State {

@@ -260,6 +260,8 @@ impl Source<'_> {
             },
         };
         serde_saphyr::from_str_with_options(self.text, options)
+            // For people: the other words for the same speak of options of the library.
+            .map_err(|error| error.render_with_formatter(&serde_saphyr::UserMessageFormatter))
             .map_err(|error| format!("{}: not readable as YAML: {error}", self.origin))
     }
 
@@ -362,7 +364,10 @@ mod tests {
                 .unwrap_err()
                 .starts_with("f: not readable as YAML")
         );
-        assert!(parse("a: 1\na: 2\n", "f").is_err());
+        assert_eq!(
+            parse("a: 1\na: 2\n", "f").unwrap_err(),
+            "f: not readable as YAML: duplicate mapping key: a not allowed here at line 2, column 1"
+        );
         assert!(parse(&"[".repeat(100_000), "f").is_err());
         assert!(parse(&"- ".repeat(5_000), "f").is_err());
     }

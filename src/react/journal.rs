@@ -24,7 +24,7 @@ pub(super) fn record(step: Step, board: &Board, metrics: &Metrics) {
         added = ?read.added,
         changed = ?read.changed,
         removed = ?read.removed,
-        "the content changed; it is served, and the rules for these keys run"
+        "the content changed; files and rules that these keys concern follow, unless something holds them"
     );
     board.change(ChangeNote {
         time: Timestamp::now(),
