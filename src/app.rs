@@ -131,6 +131,7 @@ impl App {
     pub async fn start(config: Config) -> Result<Self, Fatal> {
         guards::refuse_host_pid(&config)?;
         guards::warn_of_open_doors(&config);
+        guards::warn_of_idle_rules(&config);
         guards::raise_open_files();
         let upstream = sources::upstream(&config).await?;
         let context = || upstream.as_ref().map(Upstream::default_namespace);

@@ -111,6 +111,10 @@ impl Target {
             directory::render(&self.path, &tree, unknown, &mut remarks)?
         } else {
             let file = set::single(&sources, &mut remarks);
+            if file.is_none() && !unknown {
+                let path = self.path.display();
+                remarks.push(format!("{path}: the key is not there, and so no file"));
+            }
             single::render(&self.path, file.as_ref(), unknown, &mut remarks)?
         };
         Ok(Rendered {

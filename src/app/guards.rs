@@ -67,6 +67,21 @@ pub(super) fn own_namespace(
     named.or(of_service_account).map(Arc::from)
 }
 
+/// A rule that names no object is for those that the configuration names, of which there may be none.
+pub(super) fn warn_of_idle_rules(config: &Config) {
+    let source = &config.source;
+    let watches = !source.objects.is_empty()
+        || !source.selectors.is_empty()
+        || !source.mounts.is_empty()
+        || source.dir.is_some();
+    if !watches && let Some(rule) = config.on_change.first() {
+        warn!(
+            rule = rule.name,
+            "no ConfigMap or Secret is named, so that no rule will ever act: name one by --configmap or in the rule's when"
+        );
+    }
+}
+
 /// Says what a configuration opens to others.
 pub(super) fn warn_of_open_doors(config: &Config) {
     let serve = &config.serve;

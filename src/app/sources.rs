@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{App, Fatal, task};
 use crate::config::{self, Config, ObjectKind};
 use crate::react::Names;
+use crate::readiness::Readiness;
 use crate::source::kube::{Target, Watch};
 use crate::source::{Wanted, demand, dir, hold_until_synced, mount};
 use crate::state::RestoredScope;
@@ -18,6 +20,9 @@ use crate::upstream::{CredentialsError, Upstream};
 
 /// Demands that wait unread; more readers wait to ask.
 const DEMANDS: usize = 64;
+
+/// After this long without being ready, the log says why.
+const LONG_START: Duration = Duration::from_secs(10);
 
 /// Finds the credentials, unless nothing needs an API server. `None` without them where only
 /// on-demand reads and the proxy would have used it.
@@ -77,6 +82,8 @@ pub(super) fn start(
     start_mounts(app, source, &names, writer, &mut wanted);
     start_dir(app, source, &names, writer, &mut wanted);
     let reader = app.reader.clone();
+    let telling = tell_readiness(app.readiness.clone());
+    app.tasks.spawn(task("readiness log", telling));
     app.tasks.spawn(task("readiness", async move {
         hold_until_synced(reader, wanted, ready_from_state).await;
         std::future::pending().await
@@ -99,6 +106,22 @@ fn named(source: &config::Source, names: &Names) -> Vec<(ObjectRef, bool)> {
         }
     }
     named
+}
+
+/// Logs when attache is ready, and after a while what it still waits for.
+async fn tell_readiness(readiness: Readiness) {
+    let ready = readiness.ready();
+    tokio::pin!(ready);
+    if tokio::time::timeout(LONG_START, &mut ready).await.is_err() {
+        let waits_for = readiness.check().err().unwrap_or_default();
+        warn!(
+            ?waits_for,
+            "not ready yet; attache waits on: see that they exist, and that it may read them"
+        );
+        ready.await;
+    }
+    info!("ready");
+    std::future::pending().await
 }
 
 /// What is watched at the API server, in the order in which it wins.

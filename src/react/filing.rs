@@ -254,7 +254,7 @@ impl Desk {
 
     fn succeeded(&mut self, sources: Sources, rendered: Rendered, board: &Board) {
         if rendered.written {
-            tracing::info!(rule = self.name, path = %self.target.path().display(), "files written");
+            tracing::info!(rule = self.name, path = %self.target.path().display(), "files brought up to date");
         }
         board.problem(&self.name, None);
         if rendered.remarks != self.remarks {

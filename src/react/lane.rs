@@ -152,8 +152,18 @@ impl Lane {
     }
 
     /// Whether it has to wait until the newest content of `objects` is in all files that hold it.
-    pub(super) fn waits_for_files(&mut self, objects: &[ObjectRef], filing: &Filing) -> bool {
+    pub(super) fn waits_for_files(
+        &mut self,
+        objects: &[ObjectRef],
+        filing: &Filing,
+        board: &Board,
+    ) -> bool {
         self.held = filing.is_behind(objects);
+        let problem = "waiting until the files that hold what changed are written";
+        board.problem(
+            &format!("{} files", self.rule.name),
+            self.held.then(|| problem.to_owned()),
+        );
         self.held
     }
 

@@ -190,7 +190,7 @@ impl Reactor {
         lane.tell_paused(&lane.ledger.paused(&self.seen), &self.board);
         let pending = lane.ledger.pending(&self.seen);
         let objects = pending.as_ref().map(Pending::objects).unwrap_or_default();
-        if lane.waits_for_files(&objects, &self.filing) {
+        if lane.waits_for_files(&objects, &self.filing, &self.board) {
             return None;
         }
         lane.schedule.take_due(now);

@@ -62,6 +62,7 @@ async fn an_action_comes_after_the_files_that_hold_its_objects_and_others_do_not
     world.put("b", &[("k", "1")]);
     sleep(LONG).await;
     assert_eq!(world.told(), ["other#1 b:k"]);
+    assert!(world.board.notes().problems.contains_key("r files"));
     let before = std::time::Instant::now();
     std::fs::remove_file(&obstacle).unwrap();
     sleep(LONG).await;
