@@ -12,6 +12,7 @@ mod pods;
 mod process;
 mod rollout;
 mod select;
+mod written;
 
 use std::time::Duration;
 
@@ -216,31 +217,4 @@ pub async fn run(
 fn api(tools: &Tools) -> Result<Api, RestartError> {
     let upstream: Option<&Upstream> = tools.upstream.as_ref();
     upstream.map(Api::new).ok_or(RestartError::NoApiServer)
-}
-
-/// When the newest of these objects was written, by the clock of the API server; `None` if that
-/// cannot be known: an object is from a file, or gone, or attache may watch it and not get it.
-///
-/// # Errors
-/// It cannot be known now: what is newer than the content would be taken for older.
-async fn written<'a>(
-    api: &Api,
-    objects: impl IntoIterator<Item = &'a ChangedObject>,
-) -> Result<Option<jiff::Timestamp>, ApiError> {
-    let mut newest = None;
-    for object in objects {
-        if object.resource_version.is_empty() {
-            return Ok(None);
-        }
-        let written = match api.metadata(&object.reference).await {
-            Ok(named) => named.metadata.written(),
-            Err(error) if error.is_transient() => return Err(error),
-            Err(_) => None,
-        };
-        if written.is_none() {
-            return Ok(None);
-        }
-        newest = newest.max(written);
-    }
-    Ok(newest)
 }

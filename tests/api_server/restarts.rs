@@ -16,7 +16,7 @@ use futures_util::StreamExt as _;
 use http::StatusCode;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{
     Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
 };
@@ -318,6 +318,16 @@ impl Player {
         }
     }
 
+    /// From now on, the first pods are those that there are.
+    pub(crate) async fn begin_again(&mut self) {
+        let count = self.first.len();
+        let pods = self.pods.list(&ListParams::default()).await.unwrap();
+        let live = pods.iter().filter(|pod| is_ready(pod));
+        self.first = live.map(|pod| pod.uid().unwrap()).collect();
+        assert_eq!(self.first.len(), count, "every replacement is Ready");
+        *self.seen.lock().unwrap() = Seen::default();
+    }
+
     pub(super) fn ended(&self) -> usize {
         self.seen.lock().unwrap().ended.len()
     }
@@ -452,14 +462,19 @@ async fn two_restart(count: usize, style: Style, max_unavailable: u32, evict: bo
     let player = Player::start(plane, &namespace, count, style).await;
     let change = changed(plane, &namespace).await;
     let action = labelled(max_unavailable, evict);
-    let actor = async || {
+    // Both notice when the change comes, before either acts.
+    let mut actors = Vec::new();
+    for _ in 0..2 {
         let tools = tools(&plane.admin_kubeconfig(), &namespace, "elsewhere").await;
         let noticed = restart::notice(&action, &change, &tools).await;
         assert!(noticed.is_some());
-        let progress = Progress::new(noticed, None);
-        restart::run(&action, &change, &tools, &progress).await
+        actors.push((tools, Progress::new(noticed, None)));
+    }
+    let act = async |at: usize| {
+        let (tools, progress) = &actors[at];
+        restart::run(&action, &change, tools, progress).await
     };
-    let (one, two) = tokio::join!(actor(), actor());
+    let (one, two) = tokio::join!(act(0), act(1));
     assert!(one.is_ok() && two.is_ok(), "{one:?}, {two:?}");
     assert!(is_done(&one) || is_done(&two), "{one:?}, {two:?}");
     player.assert_restarted(max_unavailable as usize).await;
@@ -517,7 +532,7 @@ async fn a_restarted_attache_goes_on_where_it_was() {
 
 #[tokio::test]
 #[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
-async fn an_annotation_names_the_pods_and_younger_ones_stay() {
+async fn an_annotation_names_the_pods_that_were_there_when_the_change_came() {
     let plane = ControlPlane::shared().await;
     let namespace = plane.namespace().await;
     let player = Player::start(plane, &namespace, 1, Style::ReplicaSet).await;
@@ -532,41 +547,39 @@ async fn an_annotation_names_the_pods_and_younger_ones_stay() {
     let why = skipped(run(&action, &change, &tools).await);
     assert_eq!(why, "no annotation names pods");
     assert!(restart::notice(&action, &change, &tools).await.is_none());
-    // Creation times are whole seconds: one that is younger for certain.
-    let client = plane.admin().await;
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
-    let map = serde_json::to_value(maps.get("web").await.unwrap()).unwrap();
-    let written = map["metadata"]["managedFields"][0]["time"]
-        .as_str()
-        .unwrap();
-    let written: jiff::Timestamp = written.parse().unwrap();
-    eventually("the next second", LIMIT, async || {
-        jiff::Timestamp::now().as_second() > written.as_second()
-    })
-    .await;
-    for (name, owners) in [
-        ("younger", owner("ReplicaSet", "other")),
-        ("bare", json!([])),
-    ] {
-        create::<Pod>(&client, &namespace, pod(name, &owners)).await;
-        set_ready(&player.pods, name).await;
-    }
     let annotations = &mut change.objects[0].annotations;
     annotations.insert("magalix.com/podDeleteMatch".into(), "app in (web)".into());
-    // What was to be done for another content counts no more.
+    let client = plane.admin().await;
+    create::<Pod>(&client, &namespace, pod("bare", &json!([]))).await;
+    set_ready(&player.pods, "bare").await;
+    let noticed = restart::notice(&action, &change, &tools).await;
+    let owners = owner("ReplicaSet", "other");
+    let younger = create::<Pod>(&client, &namespace, pod("younger", &owners)).await;
+    set_ready(&player.pods, "younger").await;
+    let progress = Progress::new(noticed, None);
+    let done =
+        async |progress: &Progress| match restart::run(&action, &change, &tools, progress).await {
+            Ok(Outcome::Done(detail)) => detail,
+            other => panic!("not done: {other:?}"),
+        };
+    let left = "left alone, as no controller would bring them back: bare";
+    let detail = done(&progress).await;
+    assert_eq!(detail, format!("restarted 1 of 1 pods; {left}"));
+    let still = player.pods.get("younger").await.unwrap();
+    assert_eq!(still.uid(), younger.uid());
+    // Acting once more upon what was noticed finds nothing to do.
+    let why = skipped(restart::run(&action, &change, &tools, &progress).await);
+    assert!(why.starts_with("all 1 pods that were older"), "{why}");
+    // What was to be done for another content counts no more. This server does not tell when the
+    // content was written: who comes late takes what there is.
+    eventually("the replacement is Ready", LIMIT, async || {
+        let replacement = player.pods.get("web-0x").await;
+        replacement.is_ok_and(|pod| is_ready(&pod))
+    })
+    .await;
     let other = json!({"content": "other", "groups": []});
-    let progress = Progress::new(Some(other), None);
-    let ran = restart::run(&action, &change, &tools, &progress).await;
-    let Ok(Outcome::Done(detail)) = ran else {
-        panic!("not done")
-    };
-    let expected =
-        "restarted 1 of 1 pods; left alone, as no controller would bring them back: bare";
-    assert_eq!(detail, expected);
-    player.pods.get("younger").await.unwrap();
-    // Acting once more for the same content finds nothing to do.
-    let why = skipped(run(&action, &change, &tools).await);
-    assert!(why.starts_with("no pod is older than the content"), "{why}");
+    let detail = done(&Progress::new(Some(other), None)).await;
+    assert_eq!(detail, format!("restarted 2 of 2 pods; {left}"));
 }
 
 #[tokio::test]
@@ -704,6 +717,12 @@ fn is_json(waiting: Waiting, body: &Value) {
     waiting.json(StatusCode::OK, body);
 }
 
+/// Tells the server's version when it is asked for it.
+async fn is_version(server: &mut FakeApiServer, minor: &str) {
+    let asked = next(server, "GET", "/version").await;
+    is_json(asked, &json!({"major": "1", "minor": minor}));
+}
+
 #[tokio::test]
 async fn a_current_server_is_asked_in_its_own_version_until_it_agrees() {
     let mut server = FakeApiServer::start().await;
@@ -716,6 +735,7 @@ async fn a_current_server_is_asked_in_its_own_version_until_it_agrees() {
     own["metadata"]["uid"] = json!("uid-1");
     own["metadata"]["creationTimestamp"] = json!("2024-01-01T00:00:00Z");
     is_json(next(&mut server, "GET", "/pods/web-1").await, &own);
+    is_version(&mut server, "33").await;
     let map = next(&mut server, "GET", "/configmaps/web").await;
     let accept = map.asked.headers["accept"].to_str().unwrap();
     assert!(accept.contains("as=PartialObjectMetadata"), "{accept}");
@@ -772,6 +792,7 @@ async fn a_pod_is_deleted_only_if_it_is_still_as_it_was_listed() {
     web["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
     let mut other = web.clone();
     other["metadata"]["uid"] = json!("second");
+    is_version(&mut server, "33").await;
     let map = next(&mut server, "GET", "/configmaps/web").await;
     map.forbidden();
     for list in 0..2 {
@@ -843,6 +864,8 @@ async fn what_is_wrong_in_one_namespace_holds_up_no_other() {
     web["metadata"]["uid"] = json!("first");
     web["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
     let of_web = |pod: &Value| json!({"metadata": {}, "items": [pod]});
+    // Once for all of them.
+    is_version(&mut server, "33").await;
     for namespace in ["a", "b", "c"] {
         let map = format!("/namespaces/{namespace}/configmaps/web");
         next(&mut server, "GET", &map).await.forbidden();
@@ -868,6 +891,7 @@ async fn what_is_wrong_in_one_namespace_holds_up_no_other() {
     assert!(error.to_string().contains("in namespace b"), "{error}");
     // The next attempt asks for what could not be listed, and for no annotation twice.
     let second = running(progress);
+    is_version(&mut server, "33").await;
     let map = "/namespaces/b/configmaps/web";
     next(&mut server, "GET", map).await.forbidden();
     let empty = json!({"metadata": {}, "items": []});
@@ -896,11 +920,115 @@ async fn a_pod_is_not_restarted_for_an_age_that_cannot_be_read_now() {
             let own = pod("web-1", &owner("ReplicaSet", "web"));
             is_json(next(&mut server, "GET", "/pods/web-1").await, &own);
         }
+        is_version(&mut server, "33").await;
         let map = next(&mut server, "GET", "/configmaps/web").await;
         map.internal_error();
         let error = running.await.unwrap().unwrap_err();
         assert!(!error.may_have_reached());
         let error = error.to_string();
         assert!(error.contains("get ConfigMap default/web"), "{error}");
+    }
+}
+
+/// The ConfigMap `web`, last written at 15 s past the hour, of which a key has gone or has another
+/// value.
+fn written_change(removed: bool) -> Change {
+    let mut change = change("default", "7", "h");
+    let keys = &mut change.objects[0].keys;
+    let list = if removed {
+        &mut keys.removed
+    } else {
+        &mut keys.changed
+    };
+    list.push("K".into());
+    change
+}
+
+fn written_map() -> Value {
+    let fields = json!([{"manager": "kubectl", "time": "2024-01-01T00:00:15Z"}]);
+    json!({"metadata": {"name": "web", "managedFields": fields}})
+}
+
+/// A pod of that hour.
+fn pod_of(name: &str, seconds: u32) -> Value {
+    let mut pod = pod(name, &owner("ReplicaSet", "web"));
+    pod["metadata"]["uid"] = json!(name);
+    pod["metadata"]["creationTimestamp"] = json!(format!("2024-01-01T00:00:{seconds}Z"));
+    pod
+}
+
+/// Versions, whether a key has gone, and whether the time of the content is believed.
+const BELIEVED: [(Option<&str>, bool, bool); 6] = [
+    (Some("33"), false, true),
+    (Some("25+"), false, true),
+    (Some("24+"), false, false),
+    (Some("20"), false, false),
+    (None, false, false),
+    // No server moves the time for it.
+    (Some("33"), true, false),
+];
+
+/// Answers what is asked about the content's age.
+async fn tell_age(server: &mut FakeApiServer, minor: Option<&str>, removed: bool, believed: bool) {
+    match minor {
+        _ if removed => {}
+        Some(minor) => is_version(server, minor).await,
+        None => next(server, "GET", "/version").await.forbidden(),
+    }
+    if believed {
+        let map = next(server, "GET", "/configmaps/web").await;
+        is_json(map, &written_map());
+    }
+}
+
+#[tokio::test]
+async fn younger_pods_are_left_out_where_the_server_keeps_the_time_of_changes() {
+    let mut server = FakeApiServer::start().await;
+    let tools = tools(&server.kubeconfig(), "default", "elsewhere").await;
+    for (minor, removed, believed) in BELIEVED {
+        let tools = tools.clone();
+        let noticing = tokio::spawn(async move {
+            restart::notice(&labelled(1, false), &written_change(removed), &tools).await
+        });
+        tell_age(&mut server, minor, removed, believed).await;
+        let list = server.next_list("/api/v1/namespaces/default/pods").await;
+        let items = [pod_of("older", 10), pod_of("younger", 20)];
+        is_json(list, &json!({"metadata": {}, "items": items}));
+        let set = next(&mut server, "GET", "/replicasets/web").await;
+        set.forbidden();
+        let noticed = noticing.await.unwrap().unwrap();
+        let group = &noticed["groups"][0];
+        let named: Vec<&str> = (group["pods"].as_array().unwrap().iter())
+            .map(|pod| pod["name"].as_str().unwrap())
+            .collect();
+        let expected: &[&str] = if believed {
+            &["older"]
+        } else {
+            &["older", "younger"]
+        };
+        assert_eq!(named, expected, "{minor:?}, removed: {removed}");
+        assert_eq!(group["expected"], 2);
+    }
+}
+
+#[tokio::test]
+async fn the_own_pod_stays_only_if_it_is_younger_for_certain() {
+    let mut server = FakeApiServer::start().await;
+    let tools = tools(&server.kubeconfig(), "default", "web-1").await;
+    for (minor, removed, believed) in BELIEVED {
+        let tools = tools.clone();
+        let running = tokio::spawn(async move {
+            run(&own_pod(false, LIMIT), &written_change(removed), &tools).await
+        });
+        let own = next(&mut server, "GET", "/pods/web-1").await;
+        is_json(own, &pod_of("web-1", 20));
+        tell_age(&mut server, minor, removed, believed).await;
+        if !believed {
+            let eviction = next(&mut server, "POST", "/pods/web-1/eviction").await;
+            eviction.json(StatusCode::CREATED, &json!({"status": "Success"}));
+        }
+        let ran = running.await.unwrap();
+        assert_eq!(is_done(&ran), !believed, "{minor:?}: {ran:?}");
+        assert!(ran.is_ok(), "{minor:?}: {ran:?}");
     }
 }

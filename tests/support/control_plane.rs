@@ -415,13 +415,7 @@ impl ConfigMaps {
 
     /// Applies a JSON merge patch (RFC 7386); the new resourceVersion.
     pub async fn patch(&self, name: &str, patch: &Value) -> String {
-        // Before Kubernetes 1.25, the time in `managedFields` is that of the manager's first write.
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let manager = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let params = PatchParams {
-            field_manager: Some(manager),
-            ..PatchParams::default()
-        };
+        let params = PatchParams::default();
         version(self.0.patch(name, &params, &Patch::Merge(patch)).await)
     }
 

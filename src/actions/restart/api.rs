@@ -4,12 +4,14 @@ mod call;
 mod error;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode, Uri, header};
 use percent_encoding::utf8_percent_encode;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use super::objects::{Budget, List, Named, Pod};
+use super::written::{Version, VersionInfo};
 use crate::store::ObjectRef;
 use crate::upstream::{Lease, Upstream};
 use call::{Call, RESERVED};
@@ -60,6 +62,7 @@ pub(super) struct Object<'a> {
 /// Sends requests to the API server on a connection that it keeps.
 pub(super) struct Api {
     lease: Lease,
+    version: OnceCell<Option<Version>>,
 }
 
 // === impl Api ===
@@ -68,7 +71,39 @@ impl Api {
     pub(super) fn new(upstream: &Upstream) -> Self {
         Self {
             lease: upstream.lease(),
+            version: OnceCell::new(),
         }
+    }
+
+    /// The version of the API server, asked for once; `None` if it does not tell.
+    pub(super) async fn version(&self) -> Option<Version> {
+        let ask = async || {
+            let read = self.read_version().await;
+            read.inspect_err(|reason| {
+                tracing::warn!(
+                    reason,
+                    "the version of the API server cannot be read; attache takes no pod for younger than the content"
+                );
+            })
+            .ok()
+        };
+        *self.version.get_or_init(ask).await
+    }
+
+    async fn read_version(&self) -> Result<Version, String> {
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = Uri::from_static("/version");
+        let answer = self.lease.call(&request).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        if !answer.status().is_success() {
+            return Err(format!(
+                "get /version: the API server answered {}",
+                answer.status()
+            ));
+        }
+        let read: Option<VersionInfo> = serde_json::from_slice(answer.body()).ok();
+        let version = read.and_then(|info| info.version());
+        version.ok_or_else(|| "get /version: the answer holds none".to_owned())
     }
 
     /// Reads an object.

@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep};
 use super::api::{Api, ApiError};
 use super::objects::Pod;
 use super::rollout;
-use super::{Change, Outcome, RestartError, Tools, written};
+use super::written::written;
+use super::{Change, Outcome, RestartError, Tools};
 
 /// When an eviction that was not allowed is tried again, unless the API server says when. It
 /// usually says 10 s, to all pods of a budget at the same time, so that jitter goes on top.

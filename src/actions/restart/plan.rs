@@ -9,7 +9,8 @@ use super::api::{Api, ApiError, Object};
 use super::objects::{Controller, OwnerReference};
 use super::rollout::{REPLICA_SETS, apps};
 use super::select::Group;
-use super::{Change, ChangedObject, written};
+use super::written::written;
+use super::{Change, ChangedObject};
 use crate::config::WhichPods;
 
 /// The annotations that name pods to restart; the first of them that is there counts.
@@ -43,7 +44,8 @@ impl Plan {
     }
 
     /// Lists the pods to restart that are not in the plan yet; whether there are any such. The set is
-    /// the same whoever lists, and whenever: pods older than the newest of the objects that name them.
+    /// the same whoever lists, and whenever, where the server says when content was written: pods
+    /// older than the newest of the objects that name them. Elsewhere it is the pods there are now.
     ///
     /// # Errors
     /// The first, after all others have been listed: what is wrong in one namespace is no reason to

@@ -12,6 +12,9 @@
 //!   second, or decided by a list that time has passed by, gets a 404 or 409 and lists again: nothing
 //!   happened. A pod that was not Ready when listed and is Ready now is another version, too.
 //!
+//! Where the API server does not say when the content was written, one who lists later has pods that
+//! were made meanwhile besides. They are younger than those that all have, and so come last.
+//!
 //! So from the list to the deletion that it led to, no other deletion took place, and what the list
 //! allowed is allowed still. (A pod that fails by itself meanwhile is nobody's to prevent.)
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{Api, DeleteParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
@@ -85,32 +85,57 @@ async fn one_change_is_one_rollout_whatever_the_number_of_replicas() {
 async fn two_attaches(count: usize, style: Style, max_unavailable: usize) {
     let plane = ControlPlane::shared().await;
     let namespace = plane.namespace().await;
-    let player = Player::start(plane, &namespace, count, style).await;
-    // After the pods: on the server of these tests, the time of a key's manager stays when the key has
-    // but another value.
-    let maps = plane.config_maps(&namespace).await;
-    maps.create("web", &[("K", "1")]).await;
+    // The usual order: the ConfigMap, the pods that read it, and changes by who has made it. The
+    // server of these tests leaves the time of the first write as it is, and by that the pods are the
+    // younger ones.
+    let maps: Api<ConfigMap> = Api::namespaced(plane.admin().await, &namespace);
+    let mut map = ConfigMap::default();
+    map.metadata.name = Some("web".into());
+    map.data = Some([("K".to_owned(), "1".to_owned())].into());
+    let manager = || Some("kubectl".to_owned());
+    let post = PostParams {
+        field_manager: manager(),
+        ..PostParams::default()
+    };
+    let map = maps.create(&post, &map).await.unwrap();
+    let created = map.creation_timestamp().unwrap().0.as_second();
+    eventually("the next second", LIMIT, async || {
+        jiff::Timestamp::now().as_second() > created
+    })
+    .await;
+    let mut player = Player::start(plane, &namespace, count, style).await;
     let pods = format!("pods: app=web, maxUnavailable: {max_unavailable}");
-    let rule = format!("{{restart: {{{pods}}}, settle: 0s, splay: 0s, minInterval: 0s}}");
+    let rule = format!("{{restart: {{{pods}}}, splay: 0s, minInterval: 0s}}");
     let flags = ["--on-change", rule.as_str()];
     let sidecars = [
         synced(plane, &namespace, &flags).await,
         synced(plane, &namespace, &flags).await,
     ];
-    maps.set("web", "K", "2").await;
-    player.assert_restarted(max_unavailable).await;
-    let mut restarted = 0;
-    for sidecar in &sidecars {
-        let notes = all_noted(sidecar, 1).await;
-        assert_eq!(notes.len(), 1, "{notes:?}");
-        let (outcome, detail) = (&notes[0]["outcome"], notes[0]["detail"].as_str().unwrap());
-        assert!(outcome == "ok" || outcome == "skipped", "{notes:?}");
-        if let Some(rest) = detail.strip_prefix("restarted ") {
-            let own = rest.split(' ').next().unwrap();
-            restarted += own.parse::<usize>().unwrap();
+    for (change, value) in [(1, "2"), (2, "3")] {
+        let params = PatchParams {
+            field_manager: manager(),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(json!({"data": {"K": value}}));
+        maps.patch("web", &params, &patch).await.unwrap();
+        player.assert_restarted(max_unavailable).await;
+        let mut restarted = 0;
+        for sidecar in &sidecars {
+            let notes = all_noted(sidecar, change).await;
+            assert_eq!(notes.len(), change, "{notes:?}");
+            restarted += restarted_by(&notes[change - 1]);
         }
+        assert_eq!(restarted, count, "each pod by one of the two");
+        player.begin_again().await;
     }
-    assert_eq!(restarted, count, "each pod by one of the two");
+}
+
+/// How many pods an attache has restarted, by its note of it.
+fn restarted_by(note: &Value) -> usize {
+    let (outcome, detail) = (&note["outcome"], note["detail"].as_str().unwrap());
+    assert!(outcome == "ok" || outcome == "skipped", "{note}");
+    let rest = detail.strip_prefix("restarted ");
+    rest.map_or(0, |rest| rest.split(' ').next().unwrap().parse().unwrap())
 }
 
 #[tokio::test]
@@ -150,7 +175,8 @@ async fn the_pods_to_restart_are_those_there_when_the_change_came_not_when_it_se
     .await;
     let second = create::<Pod>(&client, &namespace, pod("second", &owners)).await;
     set_ready(&pods, "second").await;
-    // By the times alone it would be older than the object: a change of labels is a write, too.
+    // By the times alone it would be older than the object, were they believed: a change of labels is
+    // a write, too.
     let created = second.creation_timestamp().unwrap().0.as_second();
     eventually("the object was written after that pod", LIMIT, async || {
         let label = json!({"metadata": {"labels": {"written": "later"}}});
