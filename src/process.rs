@@ -23,7 +23,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::config::{ProcessMatch, SignalAction};
 pub use children::{Child, Children, Orphans};
 use find::Candidate;
-pub use stop::{StopError, Stopped, stop};
+pub use stop::{Instance, Older, StopError, Stopped, stop};
 
 /// The inode of the PID namespace that the kernel boots with (`PROC_PID_INIT_INO` in Linux'
 /// `include/linux/proc_ns.h`).

@@ -190,7 +190,9 @@ pub async fn run(
     progress: &Progress,
 ) -> Result<Outcome, RestartError> {
     match action {
-        RestartAction::Process { target, grace } => Ok(process::run(target, *grace, change).await?),
+        RestartAction::Process { target, grace } => {
+            Ok(process::run(target, *grace, change, progress).await?)
+        }
         RestartAction::Pod {
             require_budget,
             timeout,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::children::KILLED;
@@ -19,6 +20,24 @@ pub struct Stopped {
     pub killed: Vec<Found>,
     /// Those that started after the content was there, and so have read it already.
     pub current: Vec<Found>,
+}
+
+/// One process for good: its number may be another's later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    pid: i32,
+    /// In clock ticks since boot (proc_pid_stat(5)).
+    start: u64,
+}
+
+/// Which processes have read older content.
+#[derive(Debug, Clone)]
+pub enum Older {
+    /// Those that started before this moment, from which a starting process could read the new one.
+    Than(Instant),
+    /// These, as an earlier call found them for the same content: what started since has read it,
+    /// however soon after.
+    These(Vec<Instance>),
 }
 
 /// Why a process was not ended. The message says what to do.
@@ -47,6 +66,28 @@ pub enum StopError {
     },
 }
 
+// === impl Instance ===
+
+impl Instance {
+    fn of(candidate: &find::Candidate) -> Self {
+        Self {
+            pid: candidate.pid,
+            start: candidate.start,
+        }
+    }
+}
+
+// === impl Older ===
+
+impl Older {
+    fn has(&self, candidate: &find::Candidate) -> bool {
+        match self {
+            Self::Than(since) => !started_after(candidate.start, *since),
+            Self::These(instances) => instances.contains(&Instance::of(candidate)),
+        }
+    }
+}
+
 // === impl StopError ===
 
 impl StopError {
@@ -60,8 +101,8 @@ impl StopError {
     }
 }
 
-/// Ends every process that `target` matches, except those that started after `since`, the moment
-/// from which a starting process could read the new content. Never attache itself. All of them get
+/// Ends every process that `target` matches and that is `older`. Never attache itself. `note` is
+/// given all of them and awaited before the first signal is sent. All of them get
 /// TERM at once, and each gets KILL if it is still there after `grace`; whoever started them starts
 /// them again. TERM is sent whether it is caught or not, for its default is what is asked for.
 ///
@@ -75,17 +116,19 @@ impl StopError {
 /// [`StopError`]: the first, after all other processes have ended.
 pub async fn stop(
     target: &ProcessMatch,
-    since: Instant,
+    older: &Older,
     grace: Duration,
+    note: impl AsyncFnOnce(Vec<Instance>),
 ) -> Result<Stopped, StopError> {
     let mut report = Stopped::default();
     let mut error = None;
     let mut told = Vec::new();
-    for candidate in find::find(target)? {
-        if started_after(candidate.start, since) {
-            report.current.push(candidate.found());
-            continue;
-        }
+    let (olds, current): (Vec<_>, Vec<_>) = find::find(target)?
+        .into_iter()
+        .partition(|candidate| older.has(candidate));
+    report.current = current.iter().map(find::Candidate::found).collect();
+    note(olds.iter().map(Instance::of).collect()).await;
+    for candidate in olds {
         match terminate(&candidate, target) {
             Ok(opened) => told.extend(opened),
             Err(failed) => error = error.or(Some(StopError::from(failed))),

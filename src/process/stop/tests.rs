@@ -62,7 +62,8 @@ async fn term_suffices_with_a_handler_or_without_and_who_ignores_it_is_killed() 
     let mut deaf = App::start(dir.path(), "deaf", "trap '' TERM").await;
     let grace = Duration::from_secs(2);
     let target = within(dir.path());
-    let stopped = stop(&target, Instant::now(), grace);
+    let now = Older::Than(Instant::now());
+    let stopped = stop(&target, &now, grace, async |_| {});
     let stopped = timeout(LIMIT, stopped).await.unwrap().unwrap();
     let mut ended = pids(&stopped.ended);
     ended.sort_unstable();
@@ -77,7 +78,7 @@ async fn term_suffices_with_a_handler_or_without_and_who_ignores_it_is_killed() 
     assert_eq!(code(&mut plain).signal(), Some(15));
     assert_eq!(code(&mut deaf).signal(), Some(9));
     // Nobody is left to be found.
-    let error = stop(&within(dir.path()), Instant::now(), grace).await;
+    let error = stop(&target, &now, grace, async |_| {}).await;
     let error = error.unwrap_err();
     assert!(!error.may_have_reached());
     let text = error.to_string();
@@ -91,10 +92,34 @@ async fn what_started_with_the_new_content_is_left_alone() {
     let hour_ago = Instant::now()
         .checked_sub(Duration::from_secs(3600))
         .unwrap();
-    let stopped = stop(&within(dir.path()), hour_ago, LIMIT).await.unwrap();
+    let older = Older::Than(hour_ago);
+    let target = within(dir.path());
+    let stopped = stop(&target, &older, LIMIT, async |_| {}).await.unwrap();
     assert_eq!(pids(&stopped.current), [app.pid()]);
     assert!(stopped.ended.is_empty() && stopped.killed.is_empty());
     assert!(app.0.try_wait().unwrap().is_none(), "it lives");
+}
+
+/// However soon a process starts in the place of one that was ended, a further attempt with the same
+/// content lets it be.
+#[tokio::test]
+async fn a_further_attempt_ends_only_those_that_the_first_one_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = App::start(dir.path(), "first", ":").await;
+    let mut noted = Vec::new();
+    let now = Older::Than(Instant::now());
+    let note = async |instances: Vec<Instance>| noted = instances;
+    let stopped = stop(&within(dir.path()), &now, LIMIT, note).await.unwrap();
+    assert_eq!(pids(&stopped.ended), [first.pid()]);
+    first.0.wait().unwrap();
+    assert_eq!(noted.len(), 1);
+    let kept = serde_json::to_value(&noted).unwrap();
+    let mut second = App::start(dir.path(), "second", ":").await;
+    let these = Older::These(serde_json::from_value(kept).unwrap());
+    let target = within(dir.path());
+    let stopped = stop(&target, &these, LIMIT, async |_| {}).await.unwrap();
+    assert_eq!(pids(&stopped.current), [second.pid()]);
+    assert!(second.0.try_wait().unwrap().is_none(), "it lives");
 }
 
 #[test]
