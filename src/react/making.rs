@@ -55,6 +55,16 @@ impl Making {
         *self = Self::default();
     }
 
+    /// Whether some attempt got somewhere.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.progress.is_some()
+    }
+
+    /// A change came: what was done for another content is worth nothing, should that one come back.
+    pub(super) fn changed(&mut self, content_hash: &str) {
+        self.progress.take_if(|(of, _)| of != content_hash);
+    }
+
     /// The action has succeeded.
     pub(super) fn done(&mut self) {
         self.progress = None;

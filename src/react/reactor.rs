@@ -129,12 +129,16 @@ impl Reactor {
     /// Has the action of a rule look at the world as its change comes.
     fn notice(&mut self, index: usize) {
         let lane = &mut self.lanes[index];
-        if !lane.stands_aside() {
+        if !lane.stands_aside() && !lane.making.is_under_way() {
             return;
         }
         let Some(pending) = lane.ledger.pending(&self.seen) else {
             return;
         };
+        lane.making.changed(&pending.change.content_hash);
+        if !lane.stands_aside() {
+            return;
+        }
         if !lane.making.notices(&pending.change) {
             return;
         }

@@ -193,6 +193,9 @@ impl World {
             Box::pin(async move {
                 sleep(takes).await;
                 app.lock().unwrap().attempted(reached);
+                if reached != Reached::Yes {
+                    progress.set(Some(json!("made"))).await;
+                }
                 reached
             })
         });

@@ -305,3 +305,20 @@ async fn an_object_that_was_missing_at_the_start_counts_once_it_comes() {
         assert_eq!(world.told().len(), expected.len() + 1);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_for_a_content_is_forgotten_once_another_came() {
+    let mut world = ready(vec![rule("r", "a")]).await;
+    world.plan(&[(0.0, false); 6]);
+    world.put("a", &[("k", "1")]);
+    sleep(LONG).await;
+    let made = Some(json!("made"));
+    let progress = |world: &World| world.calls().pop().unwrap().progress;
+    assert_eq!(progress(&world), made, "a retry goes on");
+    world.put("a", &[("k", "2")]);
+    sleep(secs(0.1)).await;
+    world.put("a", &[("k", "1")]);
+    sleep(QUIET + secs(0.1)).await;
+    assert_eq!(world.calls().len(), 6);
+    assert_eq!(progress(&world), None);
+}
