@@ -82,7 +82,9 @@ impl World {
 
     /// `attache exec` with these flags and this command, in an environment with a PATH alone.
     pub fn exec(&self, flags: &[&str], command: &[&str]) -> Command {
-        let mut attache = Command::new(env!("CARGO_BIN_EXE_attache"));
+        // A shell's background job, such as these tests may run in, ignores INT and QUIT.
+        let mut attache = Command::new("env");
+        attache.args(["--default-signal", env!("CARGO_BIN_EXE_attache")]);
         attache.arg("exec").arg("--dir").arg(self.manifests());
         attache.args(["--settle", "0s", "--min-interval", "0s"]);
         attache.args(flags).arg("--").args(command);

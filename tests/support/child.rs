@@ -18,14 +18,16 @@ impl Child {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (pidfile, hups) = (dir.path().join("pid"), dir.path().join("hups"));
         std::fs::write(&hups, "").expect("a file");
-        // `read` on a pipe that never ends waits without a child process, and HUP interrupts it.
+        // `read` on a pipe that never ends waits without a child process, and HUP interrupts it; it is
+        // left now and then, for bash puts off a trap that came just before it.
         let script = format!(
-            "trap 'echo hup >> {}' HUP; echo $$ > {}; while :; do read x; done",
+            "trap 'echo hup >> {}' HUP; echo $$ > {}; while :; do read -t 0.2 x; done",
             hups.display(),
             pidfile.display()
         );
-        let child = Command::new("bash")
-            .args(["-c", &script])
+        // bash cannot trap what was ignored when it started.
+        let child = Command::new("env")
+            .args(["--default-signal", "bash", "-c", &script])
             .stdin(Stdio::piped())
             .spawn()
             .expect("bash starts");
