@@ -412,18 +412,24 @@ async fn play(
     panic!("the watch ended");
 }
 
+/// The time that kubelet and controller take for one thing, so that readiness comes late.
+async fn step() {
+    let start = tokio::time::Instant::now() + STEP;
+    tokio::time::interval_at(start, STEP).tick().await;
+}
+
 /// What the kubelet and the controller do about a pod that ends, each in its time.
 async fn replace(pods: Api<Pod>, name: String, owners: Value, style: Style) {
     let end = async || {
-        tokio::time::sleep(STEP).await;
+        step().await;
         let now = DeleteParams::default().grace_period(0);
         pods.delete(&name, &now).await.unwrap();
     };
     let make = async |name: &str| {
-        tokio::time::sleep(STEP).await;
+        step().await;
         let pod = serde_json::from_value(pod(name, &owners)).unwrap();
         pods.create(&PostParams::default(), &pod).await.unwrap();
-        tokio::time::sleep(STEP).await;
+        step().await;
         set_ready(&pods, name).await;
     };
     match style {
