@@ -28,6 +28,9 @@ const KEYS: [&str; 7] = [
 ];
 /// How often a failed attempt is repeated unless the rule says so.
 pub(crate) const RETRIES: u32 = 4;
+/// The same for a restart, with the waits between them some 5 minutes: an API server that is itself
+/// restarted must not cost one.
+const RESTART_RETRIES: u32 = 10;
 /// The most that can be asked for.
 const MOST_RETRIES: u32 = 100;
 /// The default splay and least interval of restarts: a fleet does not fall over together, and no
@@ -69,9 +72,9 @@ pub(crate) fn rule(node: &Node, index: usize, faults: &mut Faults) -> Option<Rul
 }
 
 fn timing(fields: &Fields<'_>, faults: &mut Faults) -> Timing {
-    let spread = match fields.get("restart") {
-        Some(_) => RESTART_SPREAD,
-        None => Duration::ZERO,
+    let (spread, most) = match fields.get("restart") {
+        Some(_) => (RESTART_SPREAD, RESTART_RETRIES),
+        None => (Duration::ZERO, RETRIES),
     };
     let mut duration = |key| fields.read(key, "a duration, as 30s", units::duration, faults);
     let (splay, min_interval) = (duration("splay"), duration("minInterval"));
@@ -87,7 +90,7 @@ fn timing(fields: &Fields<'_>, faults: &mut Faults) -> Timing {
         min_interval: min_interval.unwrap_or(spread),
         retries: fields
             .read("retries", "a number", retries, faults)
-            .unwrap_or(RETRIES),
+            .unwrap_or(most),
     }
 }
 

@@ -102,7 +102,7 @@ onChange:
   settle: 1s:4s
   splay: 30s
   minInterval: 30s
-  retries: 4
+  retries: 10
   timeout: 10m
 "
     );

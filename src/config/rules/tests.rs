@@ -86,7 +86,7 @@ fn timing_has_defaults_by_action() {
             settle: None,
             splay: seconds(spread),
             min_interval: seconds(spread),
-            retries: 4,
+            retries: if spread == 0 { 4 } else { 10 },
         };
         assert_eq!(timing, expected, "{text}");
         let timing = read(&format!(
