@@ -218,11 +218,6 @@ impl Opened {
         }
     }
 
-    /// Whether the process has a handler for the signal.
-    fn catches(&self, signal: Signal) -> bool {
-        self.status.sigcgt & (1 << (signal.as_raw() - 1)) != 0
-    }
-
     /// Sends the signal; `false` if the process went in the meantime.
     fn send(&self, signal: Signal) -> Result<bool, SignalError> {
         match pidfd_send_signal(&self.handle, signal) {
@@ -254,7 +249,7 @@ fn send(action: &SignalAction, signal: Signal, candidate: &Candidate) -> Result<
     let Some(opened) = Opened::new(candidate, &action.target)? else {
         return Ok(false);
     };
-    if !opened.catches(signal) && ends_by_default(signal) {
+    if !survives(&opened.status, signal) {
         return Err(SignalError::NotCaught {
             process: opened.process,
             signal: action.signal.name.clone(),
@@ -263,8 +258,14 @@ fn send(action: &SignalAction, signal: Signal, candidate: &Candidate) -> Result<
     opened.send(signal)
 }
 
+/// Whether the signal cannot end the process by its default: it has a handler, or the default is
+/// another.
+pub(crate) fn survives(status: &Status, signal: Signal) -> bool {
+    status.sigcgt & (1 << (signal.as_raw() - 1)) != 0 || !ends_by_default(signal)
+}
+
 /// Whether the signal's default action ends the process (signal(7), "Standard signals").
-pub(crate) fn ends_by_default(signal: Signal) -> bool {
+fn ends_by_default(signal: Signal) -> bool {
     ![
         Signal::CHILD,
         Signal::CONT,

@@ -51,7 +51,7 @@ use lane::Lane;
 use ledger::Reached;
 pub use names::Names;
 use reactor::{Act, Notice, Reactor};
-pub(crate) use schedule::Schedule;
+pub(crate) use schedule::{Schedule, backoff};
 
 /// How often the state directory learns that what it holds is still current.
 const STILL_CURRENT: Duration = Duration::from_secs(60);

@@ -12,11 +12,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::{Exec, Reload, Settle};
-use crate::react::Schedule;
+use crate::react::{Schedule, backoff};
 
-/// The wait before a command that ended by itself is started again; it doubles each time.
-const BACKOFF: Duration = Duration::from_secs(1);
-/// The longest such wait.
+/// The longest wait before a command that ended by itself is started again.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 /// How often it is told again of a change that it could not be told of, after the same waits.
 const TELLINGS: u32 = 4;
@@ -187,7 +185,7 @@ impl<E: PartialEq + Clone> Plan<E> {
     pub(super) fn not_told(&mut self, now: Instant) -> bool {
         let left = self.untold < TELLINGS;
         if left {
-            self.again = Some(now + BACKOFF * (1 << self.untold));
+            self.again = Some(now + backoff(self.untold, LONGEST_BACKOFF));
             self.untold += 1;
         } else {
             self.told(now);
@@ -229,9 +227,8 @@ impl<E: PartialEq + Clone> Plan<E> {
         if now.duration_since(self.started) >= RAN_WELL {
             self.ended = 0;
         }
-        let backoff = BACKOFF.saturating_mul(1 << self.ended.min(5));
+        let until = now + backoff(self.ended, LONGEST_BACKOFF);
         self.ended += 1;
-        let until = now + backoff.min(LONGEST_BACKOFF);
         self.phase = Phase::Down {
             until: until.max(self.started + self.min_interval),
         };

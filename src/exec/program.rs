@@ -12,7 +12,7 @@ use rustix::process::{Pid, Resource, getpgid, getpgrp, getrlimit};
 use super::ExecError;
 use super::env::Variables;
 use crate::config::Signal;
-use crate::process::{Child, Children, WITHHELD, ends_by_default};
+use crate::process::{Child, Children, WITHHELD, survives};
 
 /// What the kernel puts beside arguments and environment, generously.
 const BESIDE: usize = 16 << 10;
@@ -151,10 +151,10 @@ impl Running {
     /// that is gone survives everything.
     pub(super) fn survives(&self, signal: &Signal) -> bool {
         let status = Process::new(self.id()).and_then(|process| process.status());
-        let caught = 1 << (signal.number - 1);
-        status.map_or(true, |status| status.sigcgt & caught != 0)
-            || rustix::process::Signal::from_named_raw(signal.number)
-                .is_some_and(|signal| !ends_by_default(signal))
+        let signal = rustix::process::Signal::from_named_raw(signal.number);
+        status.map_or(true, |status| {
+            signal.is_some_and(|signal| survives(&status, signal))
+        })
     }
 
     /// Whether what the terminal sends to attache reaches the command without it: while they share

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::Instant as Moment;
 
 use super::names::Names;
+use super::schedule::backoff;
 use super::seen::Seen;
 use crate::config::{FilesFrom, FilesRule};
 use crate::files::{FilesError, Rendered, Source, Target};
@@ -16,8 +17,7 @@ use crate::readiness::{Pending, Readiness};
 use crate::status::Board;
 use crate::store::{Content, Lookup, ObjectRef, Selects, Snapshot};
 
-/// The wait after a write that failed; it doubles with each further one.
-const BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait after a write that failed.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
 /// A write that is under way.
@@ -277,8 +277,7 @@ impl Desk {
     }
 
     fn failed(&mut self, error: String, now: Moment, board: &Board) {
-        let wait = BACKOFF * (1 << self.failures.min(5));
-        let wait = wait.min(LONGEST_BACKOFF);
+        let wait = backoff(self.failures, LONGEST_BACKOFF);
         // What fails time and again is told once, and then by the board.
         if self.failures == 0 {
             tracing::warn!(

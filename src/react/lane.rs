@@ -13,15 +13,14 @@ use super::making::Making;
 use super::mount::{self, Expected};
 use super::names::Names;
 use super::reactor::{Event, Running};
-use super::schedule::Schedule;
+use super::schedule::{Schedule, backoff};
 use crate::actions::Attempt;
 use crate::config::{Action, RestartAction, Rule, Settle};
 use crate::state::RuleState;
 use crate::status::Board;
 use crate::store::ObjectRef;
 
-/// The wait before the second attempt; it doubles with each further one.
-const BACKOFF: Duration = Duration::from_secs(1);
+/// The longest wait before a further attempt.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 
 /// One rule, and where it is.
@@ -247,7 +246,7 @@ impl Lane {
         let left = self.rule.timing.retries >= number;
         Attempt {
             number,
-            retry: left.then(|| backoff(number)),
+            retry: left.then(|| wait_after(number)),
         }
     }
 
@@ -287,8 +286,6 @@ impl Lane {
 }
 
 /// The wait after a failed attempt, ±10 %.
-fn backoff(number: u32) -> Duration {
-    let wait = BACKOFF * (1 << (number - 1).min(10));
-    wait.min(LONGEST_BACKOFF)
-        .mul_f64(0.9 + 0.2 * fastrand::f64())
+fn wait_after(number: u32) -> Duration {
+    backoff(number - 1, LONGEST_BACKOFF).mul_f64(0.9 + 0.2 * fastrand::f64())
 }

@@ -170,18 +170,13 @@ impl Ledger {
         }
         let paused = observed.paused.iter();
         concerns |= paused.filter(|of| self.sight(of, seen).is_some()).count() > 0;
+        // One that was missing at the start has come: it may be as an earlier attache told of it.
         for step in &observed.steps {
             concerns |= self.unseen.remove(&step.reference);
             self.untold.remove(&step.reference);
         }
         let steps = observed.steps.iter().filter(|step| self.concerns(step));
         let steps: Vec<&Step> = steps.collect();
-        // One that was missing at the start has come: it may be as an earlier attache told of it.
-        for Step { reference, .. } in &observed.steps {
-            if self.now(reference, seen).is_some() {
-                concerns |= self.unseen.remove(reference);
-            }
-        }
         if busy {
             for step in &steps {
                 self.read_meanwhile(step, seen);

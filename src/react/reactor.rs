@@ -39,11 +39,11 @@ type Line = VecDeque<(usize, Pending)>;
 
 /// All rules, and what is under way for them.
 pub(super) struct Reactor {
-    pub(super) lanes: Vec<Lane>,
-    pub(super) filing: Filing,
+    lanes: Vec<Lane>,
+    filing: Filing,
     pub(super) keeper: Keeper,
-    pub(super) act: Act,
-    pub(super) notice: Notice,
+    act: Act,
+    notice: Notice,
     seen: Seen,
     board: Board,
     metrics: Metrics,
@@ -136,10 +136,7 @@ impl Reactor {
             return;
         };
         lane.making.changed(&pending.change.content_hash);
-        if !lane.stands_aside() {
-            return;
-        }
-        if !lane.making.notices(&pending.change) {
+        if !lane.stands_aside() || !lane.making.notices(&pending.change) {
             return;
         }
         let content_hash = pending.change.content_hash.clone();

@@ -7,6 +7,13 @@ use tokio::time::Instant;
 
 use crate::config::Settle;
 
+/// The wait after a failure that followed `earlier` ones: a second, twice as long after each, at most
+/// `longest`.
+pub(crate) fn backoff(earlier: u32, longest: Duration) -> Duration {
+    let wait = Duration::from_secs(1).saturating_mul(1 << earlier.min(10));
+    wait.min(longest)
+}
+
 /// When one rule, or one command, acts upon changes.
 #[derive(Debug)]
 pub(crate) struct Schedule {

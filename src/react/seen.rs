@@ -164,10 +164,12 @@ impl Seen {
         self.populated = scopes().filter(|s| s.populated()).map(key).collect();
         self.restored = scopes().filter(|s| s.restored()).map(key).collect();
         // Without any scope, attache has but begun.
-        let begun = declared(snapshot).next().is_some();
-        if begun && !self.expected.is_empty() && declared(snapshot).all(Scope::synced) {
+        let begun = snapshot.declared().next().is_some();
+        if begun && !self.expected.is_empty() && snapshot.declared().all(Scope::synced) {
             let named = |reference: &ObjectRef| {
-                declared(snapshot).any(|scope| scope.spec().names(reference))
+                snapshot
+                    .declared()
+                    .any(|scope| scope.spec().names(reference))
             };
             let mut missing = std::mem::take(&mut self.expected);
             missing.retain(|reference| !self.objects.contains_key(reference));
@@ -275,12 +277,6 @@ fn missed(
     }
     sight.present = false;
     is_named
-}
-
-/// The scopes that the configuration asks for.
-fn declared(snapshot: &Snapshot) -> impl Iterator<Item = &Scope> {
-    let scopes = snapshot.scopes().iter();
-    scopes.filter(|scope| !scope.spec().on_demand)
 }
 
 fn key(scope: &Scope) -> ScopeKey {

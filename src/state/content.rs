@@ -104,7 +104,7 @@ impl Contents {
 
     /// Removes what is kept of scopes that are configured no longer.
     fn tidy(&mut self, disk: &Disk, secrets: bool, snapshot: &Snapshot) -> Result<(), StateError> {
-        let mut declared = snapshot.scopes().iter().filter(|s| !s.spec().on_demand);
+        let mut declared = snapshot.declared();
         let configured: BTreeSet<String> = declared
             .clone()
             .filter_map(|scope| kept_in(scope.spec(), secrets))

@@ -27,16 +27,10 @@ struct RuleFile {
 /// Something of each key of one object.
 #[derive(Serialize, Deserialize)]
 struct Keys<T> {
-    kind: KindName,
+    kind: Kind,
     namespace: String,
     name: String,
     keys: BTreeMap<String, T>,
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-enum KindName {
-    ConfigMap,
-    Secret,
 }
 
 // === impl RuleFile ===
@@ -65,10 +59,7 @@ impl From<RuleFile> for RuleState {
 
 fn flat<T: Clone>(map: &BTreeMap<ObjectRef, BTreeMap<String, T>>) -> Vec<Keys<T>> {
     let object = |(reference, keys): (&ObjectRef, &BTreeMap<String, T>)| Keys {
-        kind: match reference.kind {
-            Kind::ConfigMap => KindName::ConfigMap,
-            Kind::Secret => KindName::Secret,
-        },
+        kind: reference.kind,
         namespace: reference.namespace.as_ref().to_owned(),
         name: reference.name.as_ref().to_owned(),
         keys: keys.clone(),
@@ -78,11 +69,7 @@ fn flat<T: Clone>(map: &BTreeMap<ObjectRef, BTreeMap<String, T>>) -> Vec<Keys<T>
 
 fn mapped<T>(objects: Vec<Keys<T>>) -> BTreeMap<ObjectRef, BTreeMap<String, T>> {
     let object = |object: Keys<T>| {
-        let kind = match object.kind {
-            KindName::ConfigMap => Kind::ConfigMap,
-            KindName::Secret => Kind::Secret,
-        };
-        let reference = ObjectRef::new(kind, object.namespace, object.name);
+        let reference = ObjectRef::new(object.kind, object.namespace, object.name);
         (reference, object.keys)
     };
     objects.into_iter().map(object).collect()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 
@@ -13,7 +14,7 @@ use super::content::Content;
 pub const PAUSE: &str = "attache.dev/pause";
 
 /// The kinds of object whose keys are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A core/v1 ConfigMap.
     ConfigMap,

@@ -71,6 +71,11 @@ impl Snapshot {
         &self.scopes
     }
 
+    /// Those that the configuration asks for.
+    pub fn declared(&self) -> impl Iterator<Item = &Scope> + Clone {
+        self.scopes.iter().filter(|scope| !scope.spec.on_demand)
+    }
+
     /// The union, sorted by reference.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {

@@ -10,7 +10,7 @@ use attache::store::diff::KeyChanges;
 use attache::store::{Kind, ObjectRef};
 
 use super::LIMIT;
-use super::support::{eventually, nginx::Nginx};
+use super::support::nginx::Nginx;
 
 fn change() -> Change {
     let keys = KeyChanges {
@@ -49,16 +49,8 @@ async fn nginx_is_reloaded_by_its_own_command() {
     nginx.mount(&nginx.site("two"));
     let outcome = command::run("onChange[0]", &action, &change(), &children).await;
     assert!(matches!(outcome, Ok(Outcome::Done(_))), "{outcome:?}");
-    eventually("nginx serves the new page", LIMIT, async || {
-        nginx.page().await == "two"
-    })
-    .await;
+    nginx.reloaded("two", &workers).await;
     assert_eq!(nginx.master(), master, "the master lives on");
-    eventually("the workers are new", LIMIT, async || {
-        let now = nginx.workers();
-        !now.is_empty() && now.iter().all(|pid| !workers.contains(pid))
-    })
-    .await;
     // A configuration that it refuses is the command's failure.
     nginx.mount("nonsense;");
     let refused = command::run("onChange[0]", &action, &change(), &children).await;

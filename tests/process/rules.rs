@@ -107,16 +107,8 @@ async fn nginx_reloads_by_a_rules_command_once_its_mount_has_caught_up() {
     assert_eq!(nginx.page().await, "one");
     assert_eq!(actions(&sidecar).await, [json!(null); 0]);
     nginx.mount(&nginx.site("two"));
-    eventually("nginx serves the new page", LIMIT, async || {
-        nginx.page().await == "two"
-    })
-    .await;
+    nginx.reloaded("two", &workers).await;
     assert_eq!(nginx.master(), master, "the master lives on");
-    eventually("the workers are new", LIMIT, async || {
-        let now = nginx.workers();
-        !now.is_empty() && now.iter().all(|pid| !workers.contains(pid))
-    })
-    .await;
     all_acted(&sidecar, 1).await;
 }
 

@@ -138,6 +138,22 @@ impl Nginx {
     }
 }
 
+impl Nginx {
+    /// Waits until it serves `page`, by other workers than those `before`.
+    pub async fn reloaded(&self, page: &str, before: &[u32]) {
+        let limit = Duration::from_secs(60);
+        eventually("nginx serves the new page", limit, async || {
+            self.page().await == page
+        })
+        .await;
+        eventually("the workers are new", limit, async || {
+            let now = self.workers();
+            !now.is_empty() && now.iter().all(|pid| !before.contains(pid))
+        })
+        .await;
+    }
+}
+
 impl Drop for Nginx {
     fn drop(&mut self) {
         if let Some(master) = &mut self.master {
