@@ -1,8 +1,9 @@
 //! attache's own endpoints: what it knows, over HTTP. It reads snapshots and demands objects; it
 //! knows neither watches nor who writes.
 //!
-//! Reading order: [`kv`] (objects and their keys), `health` (live, ready, metrics), `status`
-//! (all of it for a person), [`problem`] (every error).
+//! Reading order: [`kv`] (objects and their keys), [`discover`] (services and their endpoints),
+//! [`push`] (who waits for a change of either), [`writes`], `health` (live, ready, metrics), `status`
+//! (all of it for a person), `openapi` (all of it for a program), [`problem`] (every error).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,21 +11,34 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 
+use crate::http::Body;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+use crate::shutdown::Shutdown;
 use crate::status::Board;
 use crate::store::demand::Demander;
 use crate::store::{Reader, Scope};
 
+pub mod body;
+pub mod discover;
 mod health;
 pub mod kv;
+mod openapi;
 pub mod problem;
+pub mod push;
+pub mod query;
 mod status;
+pub mod writes;
 
-/// An answer held whole. For HEAD hyper sends its head alone.
-pub type Answer = Response<Full<Bytes>>;
+/// An answer; all but streams are held whole. For HEAD hyper sends its head alone.
+pub type Answer = Response<Body>;
+
+/// An answer held whole.
+fn whole(body: impl Into<Bytes>) -> Answer {
+    Response::new(Either::Left(Full::new(body.into())))
+}
 
 /// What the endpoints read from.
 pub struct Api {
@@ -46,6 +60,39 @@ pub struct Api {
     pub started: Instant,
     /// How long the API server has been silent; `None` where there is none.
     pub silence: Option<Silence>,
+    /// Services and their endpoints; `None` where there is no API server.
+    pub discovery: Option<discover::Discovery>,
+    /// Writes ConfigMaps; `None` without `--allow-writes`.
+    pub writer: Option<writes::Writer>,
+    /// How many may wait for changes at once.
+    pub waiting: push::Waiting,
+    /// Ends what waits.
+    pub drain: Shutdown,
+}
+
+// === impl Api ===
+
+impl Api {
+    /// The endpoints over a store alone: it is complete, for namespace `default`, and nobody can write.
+    /// What else there is, is put in its place.
+    #[must_use]
+    pub fn over(reader: Reader, drain: Shutdown) -> Self {
+        Self {
+            reader,
+            demander: None,
+            readiness: Readiness::default(),
+            board: Board::default(),
+            metrics: Metrics::new(),
+            namespace: "default".into(),
+            max_bytes: usize::MAX,
+            started: Instant::now(),
+            silence: None,
+            discovery: None,
+            writer: None,
+            waiting: push::Waiting::new(1),
+            drain,
+        }
+    }
 }
 
 /// Tells how long a source has been silent.
@@ -53,7 +100,7 @@ pub type Silence = Box<dyn Fn() -> Duration + Send + Sync>;
 
 /// A 200 that is true only now.
 fn fresh(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    let mut answer = whole(body);
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

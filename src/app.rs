@@ -17,6 +17,9 @@ use tracing::{info, warn};
 
 use crate::actions::Tools;
 use crate::api::Api;
+use crate::api::discover::Discovery;
+use crate::api::push::Waiting;
+use crate::api::writes::Writer;
 use crate::config::{Config, Serve};
 use crate::exec::{self, ExecError};
 use crate::http::{self, Limits, Listener, Meters};
@@ -86,6 +89,7 @@ pub struct App {
     admin: Vec<Listener>,
     bound: Bound,
     demander: Option<Demander>,
+    discovery: Option<Discovery>,
     upstream: Option<Upstream>,
     serve: Serve,
     proxy: Option<config::Proxy>,
@@ -159,6 +163,7 @@ impl App {
             admin,
             bound,
             demander: None,
+            discovery: None,
             upstream: upstream.clone(),
             serve: config.serve.clone(),
             proxy: config.proxy.clone(),
@@ -280,7 +285,7 @@ impl App {
         }
     }
 
-    fn routers(&self, drain: &Shutdown) -> Result<(Router, Router), matchit::InsertError> {
+    fn routers(&mut self, drain: &Shutdown) -> Result<(Router, Router), matchit::InsertError> {
         let api = Arc::new(Api {
             reader: self.reader.clone(),
             demander: self.demander.clone(),
@@ -291,11 +296,24 @@ impl App {
             max_bytes: self.max_bytes,
             started: Instant::now(),
             silence: self.upstream.clone().map(silence),
+            discovery: self.discovery.take(),
+            writer: self.writer(),
+            waiting: Waiting::new(self.serve.max_connections),
+            drain: drain.clone(),
         });
         let hosts = self.serve.accept_hosts.clone();
         let outside = self.outside(drain);
         let main = Router::new(Arc::clone(&api), hosts, self.serve.own_routes, outside)?;
         Ok((main, Router::admin(api)?))
+    }
+
+    /// Writes ConfigMaps, if clients may and there is an API server.
+    fn writer(&self) -> Option<Writer> {
+        let upstream = self.upstream.as_ref()?;
+        let writes = self.serve.writes;
+        writes
+            .allowed
+            .then(|| Writer::new(upstream.lease(), writes.create_on_read))
     }
 
     /// What is not attache's own, if there is an API server to proxy.

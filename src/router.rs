@@ -9,13 +9,14 @@ use std::time::Instant;
 
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::Either;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Incoming;
 use regex_lite::Regex;
 
-use crate::api::kv::{Target, target};
+use crate::api::body::RequestBody;
+use crate::api::kv::{self, Target, target};
 use crate::api::problem::{problem, read_only};
-use crate::api::{Answer, Api};
+use crate::api::query::Query;
+use crate::api::{Answer, Api, discover, writes};
 use crate::config::OWN_ROUTES;
 use crate::http::{self as server, Body, Handler, Peer};
 
@@ -40,10 +41,13 @@ pub const MAX_HEAD: usize = 32 * 1024;
 enum Route {
     Object,
     Key,
+    Services,
+    Service,
     Live,
     Ready,
     Metrics,
     Status,
+    OpenApi,
     /// No route of ours.
     Other,
     /// The API server's.
@@ -53,13 +57,16 @@ enum Route {
 }
 
 impl Route {
-    const ALL: [Route; 9] = [
+    const ALL: [Route; 12] = [
         Route::Object,
         Route::Key,
+        Route::Services,
+        Route::Service,
         Route::Live,
         Route::Ready,
         Route::Metrics,
         Route::Status,
+        Route::OpenApi,
         Route::Other,
         Route::Proxy,
         Route::Www,
@@ -73,10 +80,13 @@ impl Route {
         match self {
             Route::Object => "/kv/{namespace}/{name}",
             Route::Key => "/kv/{namespace}/{name}/{key}",
+            Route::Services => "/discover/{namespace}",
+            Route::Service => "/discover/{namespace}/{service}",
             Route::Live => "/-/live",
             Route::Ready => "/-/ready",
             Route::Metrics => "/-/metrics",
             Route::Status => "/-/status",
+            Route::OpenApi => "/-/openapi.json",
             Route::Other => "other",
             Route::Proxy => "proxy",
             Route::Www => "www",
@@ -165,13 +175,13 @@ impl Router {
         self.outside.as_ref().filter(|_| !ours)
     }
 
-    async fn answer(&self, request: &Parts) -> Answer {
+    async fn answer(&self, request: &Parts, body: &mut RequestBody, peer: &Peer) -> Answer {
         let started = Instant::now();
         if let Err(refusal) = self.admit(request) {
             self.meter.refused(refusal.status);
             return problem(refusal.status, refusal.detail);
         }
-        let (route, answer) = self.dispatch(request).await;
+        let (route, answer) = self.dispatch(request, body, peer).await;
         self.meter.answered(route, answer.status(), started);
         answer
     }
@@ -198,44 +208,84 @@ impl Router {
         Ok(())
     }
 
-    async fn dispatch(&self, request: &Parts) -> (Route, Answer) {
+    async fn dispatch(
+        &self,
+        request: &Parts,
+        body: &mut RequestBody,
+        peer: &Peer,
+    ) -> (Route, Answer) {
         let path = request.uri.path();
         let Ok(matched) = self.routes.at(path) else {
             return (Route::Other, self.elsewhere(request));
         };
         let route = *matched.value;
-        if request.method != Method::GET && request.method != Method::HEAD {
-            return (route, read_only());
-        }
+        let segment = |name| matched.params.get(name);
+        let namespace = segment("namespace").unwrap_or_default();
+        let reads = request.method == Method::GET || request.method == Method::HEAD;
         let answer = match route {
             Route::Object | Route::Key => {
-                let segment = |name| matched.params.get(name);
-                let (namespace, name) = (segment("namespace"), segment("name"));
-                self.kv(request, namespace, name, segment("key")).await
+                let name = segment("name").unwrap_or_default();
+                match Target::parse(namespace, name, segment("key")) {
+                    Ok(target) if reads => self.read(request, &target, peer).await,
+                    // Boxed, so that a connection that only reads does not hold room for it.
+                    Ok(target) => Box::pin(self.write(request, &target, body)).await,
+                    Err(malformed) => malformed.into(),
+                }
+            }
+            _ if !reads => read_only(),
+            Route::Services | Route::Service => {
+                let service = segment("service");
+                Box::pin(self.discover(request, namespace, service, peer)).await
             }
             Route::Live => self.api.live(),
             Route::Ready => self.api.ready(),
             Route::Metrics => self.api.metrics(),
             Route::Status => self.api.status(),
+            Route::OpenApi => self.api.openapi(),
             Route::Other | Route::Proxy | Route::Www => self.elsewhere(request),
         };
         (route, answer)
     }
 
-    async fn kv(
+    async fn read(&self, request: &Parts, target: &Target<'_>, peer: &Peer) -> Answer {
+        match Query::parse(request.uri.query(), kv::PARAMETERS) {
+            Ok(query) => self.api.kv(target, &query, request, peer).await,
+            Err(refusal) => refusal,
+        }
+    }
+
+    async fn write(&self, request: &Parts, target: &Target<'_>, body: &mut RequestBody) -> Answer {
+        // The app may write, a page in somebody's browser may not.
+        let admitted = self
+            .hosts
+            .as_ref()
+            .map(|h| h.admit_origin(&request.headers));
+        if let Some(Err(refusal)) = admitted {
+            return problem(refusal.status, refusal.detail);
+        }
+        match Query::parse(request.uri.query(), writes::PARAMETERS) {
+            Ok(query) => self.api.write(target, &query, request, body).await,
+            Err(refusal) => refusal,
+        }
+    }
+
+    async fn discover(
         &self,
         request: &Parts,
-        namespace: Option<&str>,
-        name: Option<&str>,
-        key: Option<&str>,
+        namespace: &str,
+        service: Option<&str>,
+        peer: &Peer,
     ) -> Answer {
-        if request.uri.query().is_some_and(|query| !query.is_empty()) {
-            let detail = "this route takes no query parameters: leave out everything from the ? on";
-            return problem(StatusCode::BAD_REQUEST, detail);
-        }
-        match Target::parse(namespace.unwrap_or_default(), name.unwrap_or_default(), key) {
-            Ok(target) => self.api.kv(&target, &request.headers).await,
-            Err(malformed) => malformed.into(),
+        let known = match service {
+            Some(_) => discover::OF_SERVICE,
+            None => discover::OF_NAMESPACE,
+        };
+        match Query::parse(request.uri.query(), known) {
+            Ok(query) => {
+                let asked = self.api.discover(namespace, service, &query, request, peer);
+                asked.await
+            }
+            Err(refusal) => refusal,
         }
     }
 
@@ -252,7 +302,9 @@ impl Router {
             _ => problem(
                 StatusCode::NOT_FOUND,
                 "attache serves nothing here: read /kv/{namespace}/{configmap}, \
-                 /kv/{namespace}/{configmap}/{key}, /-/live, /-/ready, /-/metrics or /-/status",
+                 /kv/{namespace}/{configmap}/{key}, /discover/{namespace}, \
+                 /discover/{namespace}/{service}, /-/live, /-/ready, /-/metrics, /-/status or \
+                 /-/openapi.json",
             ),
         }
     }
@@ -264,15 +316,15 @@ impl Handler for Router {
             // Boxed, so that a connection that only reads keys does not hold room for it.
             return Box::pin(self.answer_outside(outside, request, peer)).await;
         }
-        let unread = !request.body().is_end_stream();
-        let (request, _body) = request.into_parts();
-        let mut answer = self.answer(&request).await;
-        if unread {
+        let (request, body) = request.into_parts();
+        let mut body = RequestBody::new(body);
+        let mut answer = self.answer(&request, &mut body, peer).await;
+        if body.is_unread() {
             // What is left of it must not be taken for a next request (RFC 9112, sections 6.3
             // and 9.3).
             server::close(answer.headers_mut());
         }
-        answer.map(Either::Left)
+        answer
     }
 }
 

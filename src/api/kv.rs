@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use http_body_util::Full;
 
 use super::problem::{problem, unavailable};
-use super::{Answer, Api, NOSNIFF};
+use super::query::Query;
+use super::{Answer, Api, NOSNIFF, whole};
+use crate::http::Peer;
 use crate::store::demand::{Demander, Unmet};
 use crate::store::{ETag, Kind, Lookup, Object, Scope, Selects};
 
@@ -15,6 +17,9 @@ mod precondition;
 pub mod target;
 
 pub use target::{Malformed, Target};
+
+/// The parameters of reads.
+pub const PARAMETERS: &[&str] = &["wait", "watch"];
 
 /// How long a first read waits for the API server.
 pub const DEMAND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,7 +48,15 @@ enum Origin {
 
 impl Api {
     /// Answers a read of an object or of one key.
-    pub async fn kv(&self, target: &Target<'_>, headers: &HeaderMap) -> Answer {
+    pub async fn kv(
+        &self,
+        target: &Target<'_>,
+        query: &Query<'_>,
+        head: &Parts,
+        peer: &Peer,
+    ) -> Answer {
+        let headers = &head.headers;
+        let _ = (query, peer);
         if let Some(answer) = self.held(target, headers, Origin::Hit) {
             return answer;
         }
@@ -68,7 +81,7 @@ impl Api {
         target: &Target<'_>,
         headers: &HeaderMap,
     ) -> Answer {
-        let demand = demander.demand(target.reference());
+        let demand = demander.demand(Selects::Named(target.reference()), false);
         match tokio::time::timeout(DEMAND_TIMEOUT, demand).await {
             Err(_) => unavailable(
                 SOON,
@@ -151,12 +164,12 @@ fn found(
         },
     };
     let mut answer = if precondition::is_held(request, etag) {
-        let mut answer = Answer::default();
+        let mut answer = whole("");
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
         answer
     } else {
         let body = value.map_or_else(|| content.json(), |value| value.bytes.clone());
-        let mut answer = Answer::new(Full::new(body));
+        let mut answer = whole(body);
         let content_type = HeaderValue::from_static(content_type);
         answer.headers_mut().reserve(8);
         answer.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -209,7 +222,7 @@ fn unwatched(target: &Target<'_>) -> Answer {
                  {namespace}/{name}"
             ),
         ),
-        Kind::ConfigMap => problem(
+        _ => problem(
             StatusCode::NOT_FOUND,
             format!(
                 "{target} is not watched: start attache with --configmap {namespace}/{name}, or \
@@ -222,7 +235,8 @@ fn unwatched(target: &Target<'_>) -> Answer {
 /// The one place where an unmet demand becomes a status.
 fn unmet(target: &Target<'_>, unmet: &Unmet) -> Answer {
     match unmet {
-        Unmet::NotFound(message) => problem(
+        // Every API server has ConfigMaps.
+        Unmet::NotFound(message) | Unmet::Unserved(message) => problem(
             StatusCode::NOT_FOUND,
             format!("{target} does not exist: {message}"),
         ),

@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
-use http_body_util::Full;
 use serde::Serialize;
 
-use super::{Answer, NOSNIFF};
+use super::{Answer, NOSNIFF, whole};
 
 /// The media type of RFC 9457, section 3.
 pub const CONTENT_TYPE_PROBLEM: &str = "application/problem+json";
@@ -33,7 +31,7 @@ pub fn problem<'a>(status: StatusCode, detail: impl Into<Cow<'a, str>>) -> Answe
     // A struct of strings and a number always serializes.
     let mut body = serde_json::to_vec(&problem).unwrap_or_default();
     body.push(b'\n');
-    let mut answer = Answer::new(Full::new(Bytes::from(body)));
+    let mut answer = whole(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE_PROBLEM));
@@ -54,12 +52,14 @@ pub fn unavailable<'a>(seconds: u16, detail: impl Into<Cow<'a, str>>) -> Answer 
 /// 405 for a route that can only be read.
 #[must_use]
 pub fn read_only() -> Answer {
-    let detail = "this attache does not write: use GET or HEAD here, and change the object \
-                  through the Kubernetes API (kubectl edit, kubectl apply)";
+    not_allowed("GET, HEAD", "this route can only be read: use GET or HEAD")
+}
+
+/// 405 for a route that takes the methods `allow`.
+pub fn not_allowed<'a>(allow: &'static str, detail: impl Into<Cow<'a, str>>) -> Answer {
     let mut answer = problem(StatusCode::METHOD_NOT_ALLOWED, detail);
-    answer
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    let headers = answer.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(allow));
     answer
 }
 

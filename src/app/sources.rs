@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{App, Fatal, task};
+use crate::api::discover::Discovery;
 use crate::config::{self, Config, ObjectKind};
 use crate::react::Names;
 use crate::readiness::Readiness;
 use crate::source::kube::{Target, Watch};
 use crate::source::{Wanted, demand, dir, hold_until_synced, mount};
 use crate::state::RestoredScope;
-use crate::store::demand::{Demand, Demander};
-use crate::store::{self, Kind, ObjectRef, ScopeSpec, Selects};
+use crate::store::demand::Demander;
+use crate::store::{self, Kind, ObjectRef, Reader, ScopeSpec, Selects};
 use crate::upstream::{CredentialsError, Upstream};
 
 /// Demands that wait unread; more readers wait to ask.
@@ -88,10 +88,29 @@ pub(super) fn start(
         hold_until_synced(reader, wanted, ready_from_state).await;
         std::future::pending().await
     }));
+    start_discovery(app, source);
     let upstream = upstream.filter(|_| source.on_demand)?;
-    let (demander, demands) = store::demand::channel(DEMANDS);
-    start_on_demand(app, writer, &upstream, demands);
-    Some(demander)
+    let reader = app.reader.clone();
+    Some(start_on_demand(app, writer, reader, &upstream))
+}
+
+/// Watches Services and EndpointSlices of the namespaces that are named, and of others as they are
+/// asked for.
+fn start_discovery(app: &mut App, source: &config::Source) {
+    let Some(upstream) = app.upstream.clone() else {
+        return;
+    };
+    let (writer, reader) = store::new(source.max_bytes);
+    for namespace in &source.discover {
+        for kind in [Kind::Service, Kind::EndpointSlice] {
+            let namespace = namespace.as_str().into();
+            let selects = Selects::Namespace { kind, namespace };
+            watch(app, &writer, &upstream, selects, &mut BTreeMap::new());
+        }
+    }
+    let asked = |app| start_on_demand(app, &writer, reader.clone(), &upstream);
+    let demander = source.on_demand.then(|| asked(app));
+    app.discovery = Some(Discovery { reader, demander });
 }
 
 /// The objects that are named, and whether each is optional. Only here is it known which namespace
@@ -235,17 +254,19 @@ fn start_dir(
 fn start_on_demand(
     app: &mut App,
     writer: &store::Writer,
+    reader: Reader,
     upstream: &Upstream,
-    demands: mpsc::Receiver<Demand>,
-) {
+) -> Demander {
+    let (demander, demands) = store::demand::channel(DEMANDS);
     let on_demand = demand::OnDemand::new(
         writer.clone(),
-        app.reader.clone(),
+        reader,
         upstream.clone(),
         app.metrics.clone(),
     );
     app.tasks
         .spawn(task("on-demand", on_demand.run(demands, app.stop.clone())));
+    demander
 }
 
 #[cfg(test)]

@@ -77,6 +77,10 @@ pub struct Run {
     #[arg(long, value_name = "SIZE", help_heading = "Source")]
     pub max_bytes: Option<String>,
 
+    /// A namespace whose Services and endpoints are watched from the start (repeatable)
+    #[arg(long, value_name = "NS", help_heading = "Source")]
+    pub discover: Vec<String>,
+
     /// Which API server, and as whom.
     #[command(flatten)]
     pub connection: Connection,
@@ -84,6 +88,12 @@ pub struct Run {
     /// Where to listen, and for whom.
     #[command(flatten)]
     pub listen: Listen,
+    /// Let clients write ConfigMaps, as far as the pod's service account may
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Serve")]
+    pub allow_writes: Option<String>,
+    /// Create a ConfigMap, empty, that is read and does not exist; needs --allow-writes
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Serve")]
+    pub create_on_read: Option<String>,
     /// Consent to an --address that others can reach
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Serve")]
     pub allow_non_loopback: Option<String>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::errors::Faults;
 use super::model::{
-    Action, Config, Log, LogFormat, RestartAction, Rule, Serve, Settle, Source, State,
+    Action, Config, Log, LogFormat, RestartAction, Rule, Serve, Settle, Source, State, Writes,
 };
 use super::partial::{Entry, Partial, StateSettings};
 use super::{connection, file, flags, form, objects, proxy, targets};
@@ -100,7 +100,10 @@ pub(crate) fn config(
         mounts: settings.mounts.take().unwrap_or_default(),
         on_demand: settings.on_demand.unwrap_or(true),
         max_bytes: settings.max_bytes.unwrap_or(MAX_BYTES),
+        discover: settings.discover.take().unwrap_or_default(),
     };
+    source.discover.sort_unstable();
+    source.discover.dedup();
     objects::check_duplicates(&source, faults);
     objects::add_files(&mut source, &files);
     objects::add_rules(&mut source, &on_change);
@@ -148,6 +151,7 @@ fn serve(settings: &mut Partial, listener: Listener, faults: &mut Faults) -> Opt
             proxy::accepting,
             faults,
         )?,
+        writes: writes(settings, faults),
         admin_address: settings.admin_address,
         max_connections: settings.max_connections.unwrap_or(MAX_CONNECTIONS),
         shutdown_delay: settings.shutdown_delay.unwrap_or_default(),
@@ -156,6 +160,21 @@ fn serve(settings: &mut Partial, listener: Listener, faults: &mut Faults) -> Opt
         check_serve(&serve, faults);
     }
     Some(serve)
+}
+
+/// What clients may write.
+fn writes(settings: &Partial, faults: &mut Faults) -> Writes {
+    let writes = Writes {
+        allowed: settings.allow_writes.unwrap_or(false),
+        create_on_read: settings.create_on_read.unwrap_or(false),
+    };
+    if writes.create_on_read && !writes.allowed {
+        faults.add(
+            "--create-on-read",
+            "creates ConfigMaps, which needs --allow-writes: add it",
+        );
+    }
+    writes
 }
 
 /// What is kept; without a directory, nothing, and what else is asked of it is a fault.
@@ -213,6 +232,11 @@ fn check_source(settings: &Partial, faults: &mut Faults) {
     for (flag, is_given) in [
         ("--configmap-selector", has_selector(&settings.config_maps)),
         ("--secret-selector", has_selector(&settings.secrets)),
+        (
+            "--discover",
+            settings.discover.iter().flatten().next().is_some(),
+        ),
+        ("--allow-writes", settings.allow_writes == Some(true)),
         (
             "proxy",
             settings.proxying == Some(true) && settings.proxy.given().is_empty(),

@@ -17,6 +17,8 @@ const KEYS: &[&str] = &[
     "mounts",
     "onDemand",
     "maxBytes",
+    "discover",
+    "writes",
     "listen",
     "proxy",
     "shutdownDelay",
@@ -95,6 +97,9 @@ pub(crate) fn text_settings(text: &str, origin: &str, faults: &mut Faults) -> Pa
     if let Some(node) = get("listen") {
         listen(node, &mut partial, faults);
     }
+    if let Some(node) = get("writes") {
+        writes(node, &mut partial, faults);
+    }
     if let Some(node) = get("proxy") {
         (partial.proxying, partial.proxy) = proxy::node(node, faults);
     }
@@ -116,6 +121,11 @@ fn lists(fields: &Fields<'_>, partial: &mut Partial, faults: &mut Faults) {
                 .filter_map(|item| mount(item, faults))
                 .collect(),
         );
+    }
+    if let Some(node) = fields.get("discover") {
+        let items = node.items().iter();
+        let read = items.filter_map(|item| item.read("a namespace", names::namespace, faults));
+        partial.discover = Some(read.collect());
     }
     if let Some(node) = fields.get("files") {
         let items = node.items().iter().enumerate();
@@ -141,6 +151,14 @@ fn listen(node: &Node, partial: &mut Partial, faults: &mut Faults) {
     partial.admin_address = fields.read("adminAddress", "IP:PORT", flags::admin_address, faults);
     partial.max_connections = fields.read("maxConnections", "a number", flags::connections, faults);
     partial.accept_hosts = proxy::accepting_list(&fields, "acceptHosts", faults);
+}
+
+fn writes(node: &Node, partial: &mut Partial, faults: &mut Faults) {
+    let Some(fields) = node.fields(&["allow", "createOnRead"], faults) else {
+        return;
+    };
+    partial.allow_writes = fields.read("allow", "true or false", units::boolean, faults);
+    partial.create_on_read = fields.read("createOnRead", "true or false", units::boolean, faults);
 }
 
 fn state(node: &Node, partial: &mut Partial, faults: &mut Faults) {

@@ -18,6 +18,9 @@ pub(crate) fn run(run: &cli::Run, faults: &mut Faults) -> Partial {
             .switch("no-on-demand", run.no_on_demand.as_deref())
             .map(|off| !off),
         max_bytes: reader.one("max-bytes", run.max_bytes.as_deref(), units::size),
+        discover: reader.list("discover", &run.discover, names::namespace),
+        allow_writes: reader.switch("allow-writes", run.allow_writes.as_deref()),
+        create_on_read: reader.switch("create-on-read", run.create_on_read.as_deref()),
         allow_non_loopback: reader.switch("allow-non-loopback", run.allow_non_loopback.as_deref()),
         proxying: reader
             .switch("no-proxy", run.no_proxy.as_deref())

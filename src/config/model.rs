@@ -129,6 +129,8 @@ pub struct Source {
     pub on_demand: bool,
     /// The most bytes of keys and values held.
     pub max_bytes: usize,
+    /// `--discover`: the namespaces whose Services and EndpointSlices are watched from the start.
+    pub discover: Vec<String>,
 }
 
 /// ConfigMap or Secret.
@@ -211,12 +213,23 @@ pub struct Serve {
     pub allow_non_loopback: bool,
     /// Regexes of which one must match the Host header, its port left out.
     pub accept_hosts: Vec<regex_lite::Regex>,
+    /// Whether clients may write ConfigMaps.
+    pub writes: Writes,
     /// `--admin-address`: live, ready and metrics, without a Host filter.
     pub admin_address: Option<SocketAddr>,
     /// The most connections open at once.
     pub max_connections: usize,
     /// How long to keep serving, unready, after SIGTERM.
     pub shutdown_delay: Duration,
+}
+
+/// What clients may write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// `--allow-writes`: the keys of ConfigMaps.
+    pub allowed: bool,
+    /// `--create-on-read`: a ConfigMap that is read and does not exist is created, empty.
+    pub create_on_read: bool,
 }
 
 /// When a burst of changes is over.

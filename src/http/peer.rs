@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Who is at the other end of a connection.
-#[derive(Debug, Clone)]
+/// Who is at the other end of a connection; by default one without an address.
+#[derive(Debug, Clone, Default)]
 pub struct Peer {
     address: Option<IpAddr>,
     presence: Presence,

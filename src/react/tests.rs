@@ -605,7 +605,9 @@ async fn a_rule_without_an_object_is_for_all_that_is_declared() {
         ..rule("r", "")
     };
     let mut world = ready(vec![all]).await;
-    let demand = world.writer.scope(ScopeSpec::on_demand(reference("c")));
+    let demand = world
+        .writer
+        .scope(ScopeSpec::on_demand(Selects::Named(reference("c"))));
     demand.replace(vec![demand.freeze(world.raw("c", &[("k", "0")]))]);
     sleep(LONG).await;
     demand.upsert(demand.freeze(world.raw("c", &[("k", "1")])));

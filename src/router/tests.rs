@@ -2,9 +2,7 @@ use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
 use super::*;
-use crate::metrics::Metrics;
-use crate::readiness::Readiness;
-use crate::status::Board;
+use crate::shutdown;
 use crate::store::{self, Kind, ObjectRef, RawObject, ScopeSpec, Selects};
 
 /// A router over a store that holds ConfigMap `d/web` with the key `k`.
@@ -15,17 +13,7 @@ fn router() -> (Router, store::ScopeWriter) {
     let mut raw = RawObject::empty(web);
     raw.data.insert("k".into(), "v".into());
     scope.replace(vec![scope.freeze(raw)]);
-    let api = Api {
-        reader,
-        demander: None,
-        readiness: Readiness::default(),
-        board: Board::default(),
-        metrics: Metrics::new(),
-        namespace: "d".into(),
-        max_bytes: 1 << 20,
-        started: Instant::now(),
-        silence: None,
-    };
+    let api = Api::over(reader, shutdown::channel().1);
     let hosts = vec![Regex::new("^localhost$").unwrap()];
     (
         Router::new(Arc::new(api), hosts, true, None).unwrap(),
@@ -41,7 +29,9 @@ fn ask(router: &Router, method: Method, target: http::Uri) -> Answer {
         .body(())
         .unwrap();
     let parts = request.into_parts().0;
-    let answer = router.answer(&parts).now_or_never();
+    let answer = router
+        .answer(&parts, &mut RequestBody::default(), &Peer::default())
+        .now_or_never();
     answer.expect("a read that demands nothing does not wait")
 }
 
@@ -58,7 +48,7 @@ fn paths_lead_where_they_should() {
         ("/kv/d/web/k", 200),
         ("/kv/d/web/k?", 200),
         ("/kv/%64/w%65b/%6b", 200),
-        ("/kv/d/web/k?wait=1", 400),
+        ("/kv/d/web/k?waits=1", 400),
         ("/kv/d/web/none", 404),
         ("/kv/d/other", 404),
         ("/kv/d/secret:web", 403),
@@ -116,7 +106,10 @@ fn the_admin_listener_serves_three_routes_to_any_host() {
     }
     let request = Request::get("/-/live").header("host", "10.0.0.7:8002");
     let parts = request.body(()).unwrap().into_parts().0;
-    let answer = admin.answer(&parts).now_or_never().unwrap();
+    let answer = admin
+        .answer(&parts, &mut RequestBody::default(), &Peer::default())
+        .now_or_never()
+        .unwrap();
     assert_eq!(answer.status(), 200);
 }
 

@@ -15,7 +15,7 @@ use super::kube::{Target, Watch};
 use crate::metrics::{self, Metrics};
 use crate::shutdown::Shutdown;
 use crate::store::demand::{Demand, Unmet};
-use crate::store::{ObjectRef, Reader, ScopeSpec, Writer};
+use crate::store::{Reader, ScopeSpec, Selects, Writer};
 use crate::upstream::Upstream;
 
 /// The most objects held on demand.
@@ -42,12 +42,12 @@ pub struct OnDemand {
     reader: Reader,
     upstream: Upstream,
     metrics: Metrics,
-    held: HashMap<ObjectRef, Held>,
-    names: HashMap<Id, ObjectRef>,
+    held: HashMap<Selects, Held>,
+    names: HashMap<Id, Selects>,
     /// Until when which answer holds.
-    refused: HashMap<ObjectRef, (Instant, Unmet)>,
+    refused: HashMap<Selects, (Instant, Unmet)>,
     tasks: JoinSet<Result<(), Unmet>>,
-    synced: (mpsc::Sender<ObjectRef>, mpsc::Receiver<ObjectRef>),
+    synced: (mpsc::Sender<Selects>, mpsc::Receiver<Selects>),
 }
 
 /// An object that is being fetched, or watched.
@@ -88,7 +88,7 @@ impl OnDemand {
                     Ok((id, result)) => self.ended(id, result),
                     Err(error) => self.ended(error.id(), Err(failed(&Failure::Other("the watch failed".into())))),
                 },
-                Some(reference) = self.synced.1.recv() => self.answer(&reference, &Ok(())),
+                Some(selects) = self.synced.1.recv() => self.answer(&selects, &Ok(())),
                 demand = demands.recv() => match demand {
                     Some(demand) => self.demanded(demand),
                     None => return,
@@ -99,15 +99,19 @@ impl OnDemand {
     }
 
     fn demanded(&mut self, demand: Demand) {
-        let Demand { reference, reply } = demand;
+        let Demand {
+            selects,
+            awaited: _,
+            reply,
+        } = demand;
         // A reader that has gone needs no answer; the same holds wherever a reply is sent.
-        if let Some((until, unmet)) = self.refused.get(&reference)
+        if let Some((until, unmet)) = self.refused.get(&selects)
             && Instant::now() < *until
         {
             let _ = reply.send(Err(unmet.clone()));
             return;
         }
-        if let Some(held) = self.held.get_mut(&reference) {
+        if let Some(held) = self.held.get_mut(&selects) {
             if held.synced {
                 let _ = reply.send(Ok(()));
             } else {
@@ -120,25 +124,28 @@ impl OnDemand {
             let _ = reply.send(Err(Unmet::TooMany { limit: MOST }));
             return;
         }
-        debug!(object = %reference, "fetching on demand");
-        let scope = self.writer.scope(ScopeSpec::on_demand(reference.clone()));
+        let Some(target) = Target::of(&selects) else {
+            return;
+        };
+        debug!(object = %selects, "fetching on demand");
+        let scope = self.writer.scope(ScopeSpec::on_demand(selects.clone()));
         let watch = Watch::new(
-            Target::named(&reference),
+            target,
             scope,
             self.upstream.lease(),
             self.metrics.clone(),
-            reference.to_string().into(),
+            selects.to_string().into(),
             metrics::ON_DEMAND,
         );
         let task = self.tasks.spawn(hold(
             watch,
-            reference.clone(),
+            selects.clone(),
             self.reader.clone(),
             self.synced.0.clone(),
         ));
-        self.names.insert(task.id(), reference.clone());
+        self.names.insert(task.id(), selects.clone());
         self.held.insert(
-            reference,
+            selects,
             Held {
                 waiting: vec![reply],
                 synced: false,
@@ -146,7 +153,7 @@ impl OnDemand {
         );
     }
 
-    fn remember(&mut self, reference: &ObjectRef, unmet: &Unmet) {
+    fn remember(&mut self, selects: &Selects, unmet: &Unmet) {
         if self.refused.len() >= MOST_REMEMBERED {
             self.forget();
         }
@@ -156,8 +163,7 @@ impl OnDemand {
                 _ => REMEMBERED,
             };
             let until = Instant::now() + lasting;
-            self.refused
-                .insert(reference.clone(), (until, unmet.clone()));
+            self.refused.insert(selects.clone(), (until, unmet.clone()));
         }
     }
 
@@ -166,8 +172,8 @@ impl OnDemand {
         self.refused.retain(|_, (until, _)| now < *until);
     }
 
-    fn answer(&mut self, reference: &ObjectRef, result: &Result<(), Unmet>) {
-        if let Some(held) = self.held.get_mut(reference) {
+    fn answer(&mut self, selects: &Selects, result: &Result<(), Unmet>) {
+        if let Some(held) = self.held.get_mut(selects) {
             held.synced = true;
             for reply in held.waiting.drain(..) {
                 let _ = reply.send(result.clone());
@@ -176,18 +182,18 @@ impl OnDemand {
     }
 
     fn ended(&mut self, id: Id, result: Result<(), Unmet>) {
-        let Some(reference) = self.names.remove(&id) else {
+        let Some(selects) = self.names.remove(&id) else {
             return;
         };
         match &result {
-            Ok(()) => info!(object = %reference, "not read any more: no longer watched"),
+            Ok(()) => info!(object = %selects, "not read any more: no longer watched"),
             Err(unmet) => {
-                debug!(object = %reference, reason = %unmet, "not watched");
-                self.remember(&reference, unmet);
+                debug!(object = %selects, reason = %unmet, "not watched");
+                self.remember(&selects, unmet);
             }
         }
-        self.answer(&reference, &result);
-        self.held.remove(&reference);
+        self.answer(&selects, &result);
+        self.held.remove(&selects);
     }
 }
 
@@ -210,29 +216,30 @@ fn failed(failure: &Failure) -> Unmet {
 /// Fetches and watches one object until nobody reads it. Its scope goes with it.
 async fn hold(
     mut watch: Watch,
-    reference: ObjectRef,
+    selects: Selects,
     reader: Reader,
-    synced: mpsc::Sender<ObjectRef>,
+    synced: mpsc::Sender<Selects>,
 ) -> Result<(), Unmet> {
     watch
         .first_sync()
         .await
         .map_err(|failure| failed(&failure))?;
     let held = |reader: &Reader| {
+        let Selects::Named(reference) = &selects else {
+            return true;
+        };
         let snapshot = reader.snapshot();
-        snapshot.get(&reference).is_some()
+        snapshot.get(reference).is_some()
             || snapshot
                 .scopes()
                 .iter()
-                .any(|scope| scope.refused().contains_key(&reference))
+                .any(|scope| scope.refused().contains_key(reference))
     };
     if !held(&reader) {
-        return Err(Unmet::NotFound(format!(
-            "the API server has no {reference}"
-        )));
+        return Err(Unmet::NotFound(format!("the API server has no {selects}")));
     }
     // The receiver goes only with the whole of attache.
-    let _ = synced.send(reference.clone()).await;
+    let _ = synced.send(selects.clone()).await;
     let reads = watch.reads();
     let mut sweep = interval(SWEEP);
     let mut last_read = Instant::now();

@@ -28,7 +28,7 @@ const SILENT: Duration = Duration::from_millis(300);
 /// What to list and watch.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// ConfigMaps or Secrets.
+    /// Of which kind.
     pub kind: Kind,
     /// Where; `None` is every namespace.
     pub namespace: Option<String>,
@@ -63,6 +63,11 @@ impl Target {
                 namespace: namespace.as_deref().map(str::to_owned),
                 select: Select::Labels(labels.to_string()),
             }),
+            Selects::Namespace { kind, namespace } => Some(Self {
+                kind: *kind,
+                namespace: Some(namespace.to_string()),
+                select: Select::All,
+            }),
             Selects::Directory(_) => None,
         }
     }
@@ -76,6 +81,8 @@ pub enum Select {
     Name(String),
     /// Those with these labels.
     Labels(String),
+    /// All of them.
+    All,
 }
 
 /// One scope's watch.
@@ -204,12 +211,10 @@ impl Watch {
         let mut taken = Vec::with_capacity(items.len());
         for raw in items {
             let object = self.scope.freeze(raw);
-            self.listed.bytes += object.content().size();
+            self.listed.bytes += object.size();
             if self.listed.bytes > limit {
                 let reference = object.reference().clone();
-                self.listed
-                    .refused
-                    .push((reference, object.content().size()));
+                self.listed.refused.push((reference, object.size()));
             } else {
                 taken.push(object);
             }

@@ -73,7 +73,8 @@ fn kept_in(spec: &ScopeSpec, secrets: bool) -> Option<String> {
     let kind = match &spec.selects {
         Selects::Named(reference) => reference.kind,
         Selects::Selector { kind, .. } => *kind,
-        Selects::Directory(_) => return None,
+        // What is discovered is not content.
+        Selects::Namespace { .. } | Selects::Directory(_) => return None,
     };
     let keeps = !spec.on_demand && (secrets || kind == Kind::ConfigMap);
     keeps.then(|| scope_dir(kind, &spec.name))

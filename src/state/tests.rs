@@ -433,7 +433,9 @@ fn a_scope_of_which_a_part_is_missing_is_not_restored_until_it_is_kept_anew() {
 fn scopes_that_were_not_read_or_are_not_declared_are_not_kept() {
     let world = World::new();
     let reference = reference(Kind::ConfigMap, "web");
-    let demanded = world.writer.scope(ScopeSpec::on_demand(reference));
+    let demanded = world
+        .writer
+        .scope(ScopeSpec::on_demand(Selects::Named(reference)));
     let directory = Selects::Directory("/etc/app".into());
     let local = world.writer.scope(ScopeSpec::declared(directory));
     for scope in [&demanded, &local] {

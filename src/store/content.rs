@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use base64::Engine as _;
@@ -15,6 +15,12 @@ use ring::digest;
 pub struct ETag(Bytes);
 
 impl ETag {
+    /// The tag of a representation: of its bytes.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self::of(&digest::digest(&digest::SHA256, bytes))
+    }
+
     fn of(digest: &digest::Digest) -> Self {
         let mut tag = String::with_capacity(24);
         tag.push('"');
@@ -88,6 +94,9 @@ impl fmt::Debug for Value {
     }
 }
 
+/// The tag of every key.
+pub type Tags = BTreeMap<Box<str>, ETag>;
+
 /// `data` and `binaryData`: what an ETag covers, and what rules and files act on. `Debug` shows
 /// keys and sizes only.
 pub struct Content {
@@ -96,6 +105,7 @@ pub struct Content {
     size: usize,
     since: Instant,
     json: OnceLock<Bytes>,
+    tags: OnceLock<Arc<Tags>>,
 }
 
 impl fmt::Debug for Content {
@@ -135,6 +145,7 @@ impl Content {
             size,
             since,
             json: OnceLock::new(),
+            tags: OnceLock::new(),
         }
     }
 
@@ -166,6 +177,17 @@ impl Content {
     #[must_use]
     pub fn since(&self) -> Instant {
         self.since
+    }
+
+    /// The tag of every key; made on first use and kept. Who follows the content holds on to this rather
+    /// than to the values.
+    #[must_use]
+    pub fn tags(&self) -> Arc<Tags> {
+        let make = || {
+            let tags = self.values.iter();
+            Arc::new(tags.map(|(k, v)| (k.clone(), v.etag.clone())).collect())
+        };
+        Arc::clone(self.tags.get_or_init(make))
     }
 
     /// The text values as one JSON object, keys sorted; made on first use and kept.

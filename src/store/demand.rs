@@ -1,17 +1,21 @@
-//! How a reader asks for an object that nobody watches. A source answers.
+//! How a reader asks for what nobody watches: an object, or all of a kind in a namespace. A source
+//! answers.
 
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::object::ObjectRef;
+use super::scope::Selects;
 
-/// One reader's request that an object be fetched and watched.
+/// One reader's request that something be fetched and watched.
 #[derive(Debug)]
 pub struct Demand {
-    /// The object.
-    pub reference: ObjectRef,
-    /// Answered once the object is in the snapshot, or cannot be.
+    /// What is asked for.
+    pub selects: Selects,
+    /// Whether a named object is watched although it does not exist, so that its creation is seen;
+    /// else its absence is the answer, [`Unmet::NotFound`].
+    pub awaited: bool,
+    /// Answered once it is in the snapshot, or cannot be.
     pub reply: oneshot::Sender<Result<(), Unmet>>,
 }
 
@@ -21,6 +25,9 @@ pub enum Unmet {
     /// The API server has no such object.
     #[error("{0}")]
     NotFound(String),
+    /// The API server does not serve that kind in the version that attache reads; its own message.
+    #[error("{0}")]
+    Unserved(String),
     /// The API server refuses (RBAC); its own message.
     #[error("{0}")]
     Forbidden(String),
@@ -47,18 +54,22 @@ pub struct Demander {
 }
 
 impl Demander {
-    /// Asks for `reference` and waits until it is in the snapshot.
+    /// Asks for what `selects` says and waits until it is in the snapshot; see [`Demand::awaited`].
     ///
     /// # Errors
     /// [`Unmet`], with the API server's own message where it gave one.
-    pub async fn demand(&self, reference: ObjectRef) -> Result<(), Unmet> {
+    pub async fn demand(&self, selects: Selects, awaited: bool) -> Result<(), Unmet> {
         let (reply, answer) = oneshot::channel();
         let stopped = || Unmet::Unavailable {
             message: "attache is stopping".into(),
             after: Duration::ZERO,
         };
         self.sender
-            .send(Demand { reference, reply })
+            .send(Demand {
+                selects,
+                awaited,
+                reply,
+            })
             .await
             .map_err(|_| stopped())?;
         answer.await.unwrap_or_else(|_| Err(stopped()))

@@ -1,4 +1,4 @@
-//! A ConfigMap or Secret: as a source decodes it, and as attache holds it.
+//! An object: as a source decodes it, and as attache holds it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,17 +9,23 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::content::Content;
+use super::discovered::Discovered;
 
 /// The annotation that holds the actions upon an object's changes while it is `"true"`.
 pub const PAUSE: &str = "attache.dev/pause";
 
-/// The kinds of object whose keys are served.
+/// The kinds of object that are held: the first two for their keys, the others to discover
+/// services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A core/v1 ConfigMap.
     ConfigMap,
     /// A core/v1 Secret, its data decoded.
     Secret,
+    /// A core/v1 Service.
+    Service,
+    /// A discovery.k8s.io/v1 EndpointSlice.
+    EndpointSlice,
 }
 
 impl Kind {
@@ -29,6 +35,8 @@ impl Kind {
         match self {
             Kind::ConfigMap => "ConfigMap",
             Kind::Secret => "Secret",
+            Kind::Service => "Service",
+            Kind::EndpointSlice => "EndpointSlice",
         }
     }
 
@@ -38,6 +46,17 @@ impl Kind {
         match self {
             Kind::ConfigMap => "configmaps",
             Kind::Secret => "secrets",
+            Kind::Service => "services",
+            Kind::EndpointSlice => "endpointslices",
+        }
+    }
+
+    /// Where the API serves the kind: the path of its group and version.
+    #[must_use]
+    pub fn root(self) -> &'static str {
+        match self {
+            Kind::ConfigMap | Kind::Secret | Kind::Service => "/api/v1",
+            Kind::EndpointSlice => "/apis/discovery.k8s.io/v1",
         }
     }
 }
@@ -51,7 +70,7 @@ impl fmt::Display for Kind {
 /// Names one object. Displays as `ConfigMap default/web-configmap`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectRef {
-    /// ConfigMap or Secret.
+    /// Its kind.
     pub kind: Kind,
     /// `metadata.namespace`.
     pub namespace: Arc<str>,
@@ -92,6 +111,8 @@ pub struct RawObject {
     pub data: BTreeMap<String, String>,
     /// Binary values, decoded.
     pub binary_data: BTreeMap<String, Vec<u8>>,
+    /// What a Service or EndpointSlice says, which have no values; `None` of the other kinds.
+    pub discovered: Option<Box<Discovered>>,
 }
 
 impl fmt::Debug for RawObject {
@@ -116,6 +137,7 @@ impl RawObject {
             annotations: BTreeMap::new(),
             data: BTreeMap::new(),
             binary_data: BTreeMap::new(),
+            discovered: None,
         }
     }
 
@@ -142,6 +164,7 @@ pub struct Object {
     resource_version: Bytes,
     annotations: BTreeMap<String, String>,
     content: Arc<Content>,
+    discovered: Option<Box<Discovered>>,
 }
 
 impl Object {
@@ -168,6 +191,7 @@ impl Object {
             && previous.uid == raw.uid
             && previous.resource_version == raw.resource_version
             && previous.annotations == raw.annotations
+            && previous.discovered == raw.discovered
         {
             return Arc::clone(previous);
         }
@@ -177,6 +201,7 @@ impl Object {
             resource_version: raw.resource_version.into(),
             annotations: raw.annotations,
             content,
+            discovered: raw.discovered,
         })
     }
 
@@ -189,6 +214,7 @@ impl Object {
             resource_version: raw.resource_version.into(),
             annotations: raw.annotations,
             content: Arc::new(Content::new(raw.data, raw.binary_data, since)),
+            discovered: raw.discovered,
         })
     }
 
@@ -226,6 +252,18 @@ impl Object {
     #[must_use]
     pub fn content(&self) -> &Arc<Content> {
         &self.content
+    }
+
+    /// What a Service or EndpointSlice says.
+    #[must_use]
+    pub fn discovered(&self) -> Option<&Discovered> {
+        self.discovered.as_deref()
+    }
+
+    /// Bytes of what it holds: keys and values, or about what a Service or EndpointSlice says.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.content.size() + self.discovered().map_or(0, Discovered::size)
     }
 
     /// Whether the annotation [`PAUSE`] holds the actions upon its changes.

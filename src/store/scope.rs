@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::object::{Kind, Object, ObjectRef};
 
 /// Which objects a scope answers for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Selects {
     /// One object by name: its absence is known.
     Named(ObjectRef),
@@ -22,6 +22,13 @@ pub enum Selects {
         namespace: Option<Arc<str>>,
         /// The label selector, in the API's syntax.
         labels: Arc<str>,
+    },
+    /// All objects of a kind in a namespace.
+    Namespace {
+        /// Which kind.
+        kind: Kind,
+        /// Where.
+        namespace: Arc<str>,
     },
     /// Everything there is: a directory instead of an API server.
     Directory(Arc<str>),
@@ -38,6 +45,7 @@ impl fmt::Display for Selects {
             } => {
                 write!(f, "{kind} {}/{labels}", namespace.as_deref().unwrap_or("*"))
             }
+            Selects::Namespace { kind, namespace } => write!(f, "{kind} {namespace}/*"),
             Selects::Directory(path) => write!(f, "directory {path}"),
         }
     }
@@ -78,10 +86,10 @@ impl ScopeSpec {
 
     /// A scope that a read asked for.
     #[must_use]
-    pub fn on_demand(reference: ObjectRef) -> Self {
+    pub fn on_demand(selects: Selects) -> Self {
         Self {
             on_demand: true,
-            ..Self::declared(Selects::Named(reference))
+            ..Self::declared(selects)
         }
     }
 }

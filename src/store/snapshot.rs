@@ -96,7 +96,7 @@ impl Snapshot {
                 namespace: within,
                 ..
             } => *selected == kind && within.as_deref().is_none_or(|within| within == namespace),
-            Selects::Named(_) | Selects::Directory(_) => false,
+            Selects::Named(_) | Selects::Namespace { .. } | Selects::Directory(_) => false,
         };
         let mut pending = self
             .scopes
@@ -118,6 +118,16 @@ impl Snapshot {
             .binary_search_by(|entry| order(entry.object.reference()))
             .ok()
             .map(|at| &self.index[at])
+    }
+
+    /// The scope that holds all objects of a kind in a namespace, if there is one.
+    #[must_use]
+    pub fn namespace(&self, kind: Kind, namespace: &str) -> Option<&Scope> {
+        let all = |scope: &&Scope| {
+            matches!(&scope.spec.selects, Selects::Namespace { kind: all, namespace: within }
+                if *all == kind && **within == *namespace)
+        };
+        self.scopes.iter().find(all)
     }
 
     /// The object, if it is held.
@@ -144,6 +154,10 @@ impl Snapshot {
         }
         let answers = |scope: &&Scope| match &scope.spec.selects {
             Selects::Named(reference) => same(reference),
+            Selects::Namespace {
+                kind: all,
+                namespace: within,
+            } => *all == kind && **within == *namespace,
             Selects::Directory(_) => true,
             Selects::Selector { .. } => false,
         };

@@ -126,7 +126,7 @@ impl ScopeWriter {
             let mut held = BTreeMap::new();
             for (raw, since) in objects {
                 let object = Object::restore(raw, since);
-                match budget.take(object.content().size()) {
+                match budget.take(object.size()) {
                     Ok(()) => drop(held.insert(object.reference().clone(), object)),
                     Err(reason) => tell_refused(object.reference(), &reason),
                 }
@@ -158,17 +158,17 @@ impl ScopeWriter {
                 refused.insert(reference, budget.reason(size));
             }
             // What is offered must fit beside the other scopes; what it replaces is freed first.
-            budget.free(scope.objects.values().map(|o| o.content().size()).sum());
+            budget.free(scope.objects.values().map(|o| o.size()).sum());
             for kept in next.values() {
                 // It fitted before.
-                let _ = budget.take(Object::content(kept).size());
+                let _ = budget.take(kept.size());
             }
             for object in objects {
                 let reference = object.reference().clone();
-                if let Err(reason) = budget.take(object.content().size()) {
+                if let Err(reason) = budget.take(object.size()) {
                     refused.insert(reference.clone(), reason);
                     if let Some(held) = scope.objects.get(&reference)
-                        && budget.take(held.content().size()).is_ok()
+                        && budget.take(held.size()).is_ok()
                     {
                         next.insert(reference, Arc::clone(held));
                     }
@@ -199,9 +199,9 @@ impl ScopeWriter {
             }) {
                 return false;
             }
-            let old = held.map_or(0, |h| h.content().size());
+            let old = held.map_or(0, |h| h.size());
             budget.free(old);
-            if let Err(reason) = budget.take(object.content().size()) {
+            if let Err(reason) = budget.take(object.size()) {
                 // The last good version stays; it fitted before.
                 let _ = budget.take(old);
                 if !scope.refused.contains_key(reference) {
@@ -234,7 +234,7 @@ impl ScopeWriter {
             if newer || (!uid.is_empty() && held.uid() != uid) {
                 return forgotten;
             }
-            budget.free(held.content().size());
+            budget.free(held.size());
             Arc::make_mut(&mut scope.objects).remove(reference);
             true
         });
@@ -307,7 +307,7 @@ impl Drop for ScopeWriter {
         let mut state = lock(&self.state);
         if let Some(at) = state.scopes.iter().position(|scope| scope.id == self.id) {
             let scope = state.scopes.remove(at);
-            let freed: usize = scope.objects.values().map(|o| o.content().size()).sum();
+            let freed: usize = scope.objects.values().map(|o| o.size()).sum();
             state.held = state.held.saturating_sub(freed);
             state.publish();
         }

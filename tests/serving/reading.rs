@@ -170,8 +170,9 @@ async fn a_first_read_demands_and_the_next_one_hits() {
     let writer = store.writer.clone();
     let mut scopes = Vec::new();
     let answers = answer_demands(demands, move |demand| {
-        let scope = writer.scope(ScopeSpec::on_demand(demand.reference.clone()));
-        let fetched = object(demand.reference, "9", &[("k", "fetched")]);
+        let reference = named(&demand);
+        let scope = writer.scope(ScopeSpec::on_demand(demand.selects));
+        let fetched = object(reference, "9", &[("k", "fetched")]);
         scope.replace(vec![scope.freeze(fetched)]);
         scopes.push(scope);
         demand.reply.send(Ok(())).unwrap();
@@ -203,7 +204,7 @@ async fn an_unmet_demand_has_its_own_status() {
     let (demander, demands) = channel(4);
     let (served, _store) = start(Some(demander)).await;
     let answers = answer_demands(demands, |demand| {
-        let unmet = match &*demand.reference.name {
+        let unmet = match &*named(&demand).name {
             "missing" => Unmet::NotFound("configmaps \"missing\" not found".into()),
             "forbidden" => Unmet::Forbidden("User \"x\" cannot get".into()),
             "many" => Unmet::TooMany { limit: 256 },

@@ -2,16 +2,14 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use attache::api::Api;
+use attache::api::push::Waiting;
 use attache::http::listen::BoundAddress;
 use attache::http::{Handler, Limits, Meters, listen, serve};
-use attache::metrics::Metrics;
-use attache::readiness::Readiness;
 use attache::router::Router;
 use attache::shutdown::{Trigger, channel};
-use attache::status::Board;
 use attache::store::demand::{Demand, Demander};
 use attache::store::{self, Kind, ObjectRef, RawObject, ScopeSpec, ScopeWriter, Selects, Writer};
 use regex_lite::Regex;
@@ -39,6 +37,7 @@ pub struct Served {
 /// The store behind a [`Served`] router.
 pub struct Store {
     pub writer: Writer,
+    pub draining: Trigger,
     pub api: Arc<Api>,
     pub web: ScopeWriter,
     pub db: ScopeWriter,
@@ -66,6 +65,14 @@ pub async fn serve_unguarded<H: Handler>(
         trigger,
         task: tokio::spawn(serve(listeners, handler, limits, meters, shutdown)),
         _shared: None,
+    }
+}
+
+/// The object that a demand is for.
+pub fn named(demand: &Demand) -> ObjectRef {
+    match &demand.selects {
+        Selects::Named(reference) => reference.clone(),
+        other => panic!("{other} is no object"),
     }
 }
 
@@ -102,19 +109,16 @@ pub fn store(demander: Option<Demander>) -> Store {
         "7",
         &[("password", SECRET)],
     ))]);
+    let (draining, drain) = channel();
     let api = Arc::new(Api {
-        reader,
         demander,
-        readiness: Readiness::default(),
-        board: Board::default(),
-        metrics: Metrics::new(),
-        namespace: "default".into(),
         max_bytes: 1 << 20,
-        started: Instant::now(),
-        silence: None,
+        waiting: Waiting::new(64),
+        ..Api::over(reader, drain)
     });
     Store {
         writer,
+        draining,
         api,
         web,
         db,

@@ -293,7 +293,9 @@ fn an_object_refused_for_its_size_has_not_gone() {
 #[test]
 fn on_demand_objects_are_journaled_when_they_change_and_concern_no_rule() {
     let mut world = World::new(&when(None, &[]));
-    let demand = world.writer.scope(ScopeSpec::on_demand(reference("a")));
+    let demand = world
+        .writer
+        .scope(ScopeSpec::on_demand(Selects::Named(reference("a"))));
     list(&demand, &[raw("a", 1, &[("k", "1")])]);
     assert_eq!((world.follow(), world.told()), (vec![], vec![]));
     put(&demand, "a", 2, &[("k", "2")]);
@@ -303,7 +305,9 @@ fn on_demand_objects_are_journaled_when_they_change_and_concern_no_rule() {
     assert_eq!((world.follow(), world.told()), (vec![], vec![]));
     assert!(world.seen.objects().is_empty(), "nothing is kept of it");
     // Nor is its arrival in a scope that found nothing at first.
-    let demand = world.writer.scope(ScopeSpec::on_demand(reference("a")));
+    let demand = world
+        .writer
+        .scope(ScopeSpec::on_demand(Selects::Named(reference("a"))));
     list(&demand, &[]);
     world.follow();
     put(&demand, "a", 3, &[("k", "3")]);
@@ -314,7 +318,9 @@ fn on_demand_objects_are_journaled_when_they_change_and_concern_no_rule() {
 fn an_on_demand_object_that_is_declared_later_counts_from_then_on() {
     let mut world = World::new(&when(None, &[]));
     let web = world.writer.scope(selector("app=web"));
-    let demand = world.writer.scope(ScopeSpec::on_demand(reference("a")));
+    let demand = world
+        .writer
+        .scope(ScopeSpec::on_demand(Selects::Named(reference("a"))));
     list(&web, &[]);
     list(&demand, &[raw("a", 1, &[("k", "1")])]);
     assert_eq!(world.told(), NOTHING);

@@ -282,21 +282,22 @@ fn classify(code: StatusCode, retry_after: Option<Duration>, status: &wire::Stat
 }
 
 fn path(target: &Target, query: &str) -> String {
-    let resource = target.kind.resource();
+    let (root, resource) = (target.kind.root(), target.kind.resource());
     let place = match &target.namespace {
         Some(namespace) => {
             let namespace = utf8_percent_encode(namespace, NON_ALPHANUMERIC);
-            format!("/api/v1/namespaces/{namespace}/{resource}")
+            format!("{root}/namespaces/{namespace}/{resource}")
         }
-        None => format!("/api/v1/{resource}"),
+        None => format!("{root}/{resource}"),
     };
     let (parameter, selector) = match &target.select {
-        Select::Name(name) => ("fieldSelector", format!("metadata.name={name}")),
-        Select::Labels(labels) => ("labelSelector", labels.clone()),
+        Select::Name(name) => ("fieldSelector", &format!("metadata.name={name}")),
+        Select::Labels(labels) => ("labelSelector", labels),
+        Select::All => return format!("{place}?{query}"),
     };
     format!(
         "{place}?{parameter}={}&{query}",
-        utf8_percent_encode(&selector, NON_ALPHANUMERIC)
+        utf8_percent_encode(selector, NON_ALPHANUMERIC)
     )
 }
 

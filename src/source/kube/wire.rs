@@ -193,6 +193,7 @@ fn object(kind: Kind, wire: WireObject) -> Result<RawObject, Malformed> {
                 raw.insert_bytes(key, bytes);
             }
         }
+        Kind::Service | Kind::EndpointSlice => {}
     }
     raw.uid = wire.metadata.uid;
     raw.resource_version = wire.metadata.resource_version;

@@ -87,6 +87,8 @@ fn fill(object: &mut RawObject, map: &Map, metadata: &Map) -> Result<(), Wrong> 
                 object.data.insert(key.to_owned(), value.to_owned());
             }
         }
+        // They are not read from manifests.
+        Kind::Service | Kind::EndpointSlice => {}
     }
     Ok(())
 }

@@ -31,8 +31,8 @@ pub(super) fn is_ours(name: &str) -> bool {
 
 pub(super) fn scope_dir(kind: Kind, name: &str) -> String {
     let prefix = match kind {
-        Kind::ConfigMap => CONFIG_MAPS,
         Kind::Secret => SECRETS,
+        _ => CONFIG_MAPS,
     };
     format!("{DIR}/{prefix}{}", hash(name))
 }
@@ -101,6 +101,7 @@ impl<'a> ObjectFile<'a> {
             Some((key.into_owned(), STANDARD.decode(value).ok()?))
         };
         Some(RawObject {
+            discovered: None,
             reference,
             uid: self.uid.into_owned(),
             resource_version: self.resource_version.into_owned(),

@@ -67,7 +67,7 @@ fn older_versions_never_regress_an_object() {
 fn the_first_scope_wins_and_the_next_takes_over() {
     let (writer, reader) = new(1 << 20);
     let first = writer.scope(named("a"));
-    let second = writer.scope(ScopeSpec::on_demand(reference("a")));
+    let second = writer.scope(ScopeSpec::on_demand(Selects::Named(reference("a"))));
     second.replace(vec![second.freeze(raw("a", "2", "second"))]);
     first.replace(vec![first.freeze(raw("a", "1", "first"))]);
     assert_eq!(value(&reader, "a").as_deref(), Some("first"));

@@ -1,0 +1,116 @@
+//! What attache keeps of Services and EndpointSlices.
+
+/// What discovery reads of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Discovered {
+    /// Of a core/v1 Service.
+    Service(Service),
+    /// Of a discovery.k8s.io/v1 EndpointSlice.
+    EndpointSlice(EndpointSlice),
+}
+
+/// A Service's `spec`, as far as it says where to connect to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Service {
+    /// `spec.type`: ClusterIP, NodePort, LoadBalancer or ExternalName.
+    pub service_type: String,
+    /// `spec.clusterIP`: an address, `None` for a headless Service, empty where there is none.
+    pub cluster_ip: String,
+    /// `spec.clusterIPs`.
+    pub cluster_ips: Vec<String>,
+    /// `spec.externalName`; empty where there is none.
+    pub external_name: String,
+    /// `spec.ports`.
+    pub ports: Vec<ServicePort>,
+}
+
+/// An entry of a Service's `spec.ports`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServicePort {
+    /// `name`; empty where the only port has none.
+    pub name: String,
+    /// `protocol`: TCP, UDP or SCTP.
+    pub protocol: String,
+    /// `port`: the Service's own.
+    pub port: u16,
+    /// `targetPort`: a number, or the name of a container's port, as text; empty where there is none.
+    pub target_port: String,
+    /// `nodePort`; 0 where there is none.
+    pub node_port: u16,
+    /// `appProtocol`; empty where there is none.
+    pub app_protocol: String,
+}
+
+/// A part of a Service's endpoints.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointSlice {
+    /// The label `kubernetes.io/service-name`; empty where it has none.
+    pub service: String,
+    /// `addressType`: IPv4, IPv6 or FQDN.
+    pub address_type: String,
+    /// `ports`: valid for each of its endpoints.
+    pub ports: Vec<EndpointPort>,
+    /// `endpoints`.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An entry of an EndpointSlice's `ports`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndpointPort {
+    /// `name`; empty where the Service's port has none.
+    pub name: String,
+    /// `protocol`: TCP, UDP or SCTP.
+    pub protocol: String,
+    /// `port`; `None` stands for all ports.
+    pub port: Option<u16>,
+    /// `appProtocol`; empty where there is none.
+    pub app_protocol: String,
+}
+
+/// An entry of an EndpointSlice's `endpoints`. The conditions are as consumers must take them where
+/// they are left out: ready as if true, serving as ready, terminating as if false (EndpointSlice API,
+/// "EndpointConditions").
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `addresses`: interchangeable ones; consumers take the first.
+    pub addresses: Vec<String>,
+    /// `conditions.ready`.
+    pub ready: bool,
+    /// `conditions.serving`.
+    pub serving: bool,
+    /// `conditions.terminating`.
+    pub terminating: bool,
+    /// `hostname`; empty where there is none.
+    pub hostname: String,
+    /// `nodeName`; empty where there is none.
+    pub node: String,
+    /// `zone`; empty where there is none.
+    pub zone: String,
+    /// `targetRef.name` where its kind is Pod; empty otherwise.
+    pub pod: String,
+}
+
+// === impl Discovered ===
+
+impl Discovered {
+    /// About how many bytes it takes: its text, and the structs around it.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Discovered::Service(service) => {
+                let names = service.service_type.len() + service.external_name.len();
+                let ips: usize = service.cluster_ips.iter().map(String::len).sum();
+                names + ips + service.ports.len() * size_of::<ServicePort>()
+            }
+            Discovered::EndpointSlice(slice) => slice
+                .endpoints
+                .iter()
+                .map(|e| {
+                    let addresses: usize = e.addresses.iter().map(String::len).sum();
+                    let names = e.hostname.len() + e.node.len() + e.zone.len() + e.pod.len();
+                    size_of::<Endpoint>() + addresses + names
+                })
+                .sum(),
+        }
+    }
+}
