@@ -1,7 +1,7 @@
 //! `/-/openapi.json`: the own routes, described for programs (OpenAPI 3.1).
 //!
 //! `openapi.json` beside this file is written in a shorthand, as most of a description is references:
-//! a parameter or a header by its name, a response by its status or by `status: name`, an error by its
+//! a parameter, a header or a link by its name, a response by its status or by `status: name`, an error by its
 //! description alone; HEAD goes without saying. [`description`] writes it out.
 
 use serde_json::{Map, Value, json};
@@ -80,10 +80,10 @@ fn write_out(value: &mut Value) {
                     ("parameters", Value::Array(list)) => {
                         list.iter_mut().for_each(|item| name(item, "parameters"))
                     }
-                    ("headers", Value::Array(list)) => {
+                    ("headers" | "links", Value::Array(list)) => {
                         let named = list.iter().filter_map(Value::as_str);
-                        let headers = named.map(|n| (n.to_owned(), reference("headers", n)));
-                        *value = headers.collect::<Map<_, _>>().into();
+                        let map = named.map(|name| (name.to_owned(), reference(key, name)));
+                        *value = map.collect::<Map<_, _>>().into();
                     }
                     ("responses", Value::Array(list)) => {
                         let responses = list.drain(..).flat_map(responses);
