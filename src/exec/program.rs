@@ -60,10 +60,9 @@ impl Program {
 
     /// The names that attache's environment gives the command.
     pub(super) fn inherited(&self) -> BTreeSet<OsString> {
-        self.inherited
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect()
+        let mut names = BTreeSet::new();
+        names.extend(self.inherited.iter().map(|(name, _)| name.clone()));
+        names
     }
 
     /// How many bytes are left beside its arguments and environment; `None` if the kernel would
