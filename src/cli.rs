@@ -115,7 +115,7 @@ fn env_sources(exec: &Exec, matches: &ArgMatches) -> Vec<EnvSource> {
         .map(|(place, text)| (place, EnvSource::ConfigMap(text)))
         .chain(secrets.map(|(place, text)| (place, EnvSource::Secret(text))))
         .collect();
-    sources.sort_by_key(|(place, _)| *place);
+    sources.sort_unstable_by_key(|(place, _)| *place);
     sources.into_iter().map(|(_, source)| source).collect()
 }
 

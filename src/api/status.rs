@@ -95,6 +95,10 @@ impl Api {
 
 fn scope(scope: &store::Scope) -> Scope<'_> {
     let contact = scope.contact();
+    let mut refused = BTreeMap::new();
+    for (reference, reason) in scope.refused() {
+        refused.insert(reference.to_string(), &**reason);
+    }
     Scope {
         name: &scope.spec().name,
         on_demand: scope.spec().on_demand,
@@ -108,11 +112,7 @@ fn scope(scope: &store::Scope) -> Scope<'_> {
         reason: contact.reason(),
         objects: scope.objects().len(),
         bytes: bytes_held(scope),
-        refused: scope
-            .refused()
-            .iter()
-            .map(|(reference, reason)| (reference.to_string(), &**reason))
-            .collect(),
+        refused,
     }
 }
 
@@ -121,7 +121,10 @@ fn objects(snapshot: &Snapshot) -> Vec<Object<'_>> {
     entries
         .map(|entry| {
             let (object, reference) = (&entry.object, entry.object.reference());
-            let values = object.content().values().iter();
+            let mut keys = BTreeMap::new();
+            for (key, value) in object.content().values() {
+                keys.insert(&**key, value.bytes.len());
+            }
             Object {
                 kind: reference.kind.as_str(),
                 namespace: &reference.namespace,
@@ -131,9 +134,7 @@ fn objects(snapshot: &Snapshot) -> Vec<Object<'_>> {
                 uid: object.uid(),
                 etag: object.content().etag().as_str(),
                 paused: object.is_paused(),
-                keys: values
-                    .map(|(key, value)| (&**key, value.bytes.len()))
-                    .collect(),
+                keys,
             }
         })
         .collect()

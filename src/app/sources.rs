@@ -234,11 +234,9 @@ fn start_dir(
         Wanted::Scope(selects.clone()),
         app.readiness.pending(selects.to_string()),
     ));
-    let named: BTreeSet<ObjectRef> = source
-        .objects
-        .iter()
-        .map(|object| names.object(object.kind, &object.object))
-        .collect();
+    let objects = source.objects.iter();
+    let mut named = BTreeSet::new();
+    named.extend(objects.map(|object| names.object(object.kind, &object.object)));
     let mut secrets = named.clone();
     secrets.retain(|reference| reference.kind == Kind::Secret);
     let options = dir::Options {

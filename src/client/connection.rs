@@ -20,11 +20,11 @@ pub(super) struct Answer {
 pub(super) async fn get(endpoint: &Endpoint, path: &str) -> Result<Answer, Failure> {
     let exchanged = match endpoint {
         Endpoint::Tcp(address) => match TcpStream::connect(address).await {
-            Ok(stream) => exchange(stream, path).await,
+            Ok(stream) => exchange(Box::new(stream), path).await,
             Err(error) => Err(error.to_string()),
         },
         Endpoint::Unix(socket) => match UnixStream::connect(socket).await {
-            Ok(stream) => exchange(stream, path).await,
+            Ok(stream) => exchange(Box::new(stream), path).await,
             Err(error) => Err(error.to_string()),
         },
     };
@@ -34,10 +34,12 @@ pub(super) async fn get(endpoint: &Endpoint, path: &str) -> Result<Answer, Failu
     })
 }
 
-async fn exchange<S>(stream: S, path: &str) -> Result<Answer, String>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// One type for both, so that hyper's client is compiled once.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+async fn exchange(stream: Box<dyn Stream>, path: &str) -> Result<Answer, String> {
     let request = Request::get(path)
         // The name that the Host filter lets in whatever the address is.
         .header(hyper::header::HOST, "localhost")

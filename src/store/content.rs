@@ -195,11 +195,9 @@ impl Content {
     pub fn json(&self) -> Bytes {
         self.json
             .get_or_init(|| {
-                let text: BTreeMap<&str, &str> = self
-                    .values
-                    .iter()
-                    .filter_map(|(k, v)| Some((&**k, v.text()?)))
-                    .collect();
+                let mut text: BTreeMap<&str, &str> = BTreeMap::new();
+                let values = self.values.iter();
+                text.extend(values.filter_map(|(k, v)| Some((&**k, v.text()?))));
                 // A map of strings always serializes.
                 let mut json = serde_json::to_vec(&text).unwrap_or_default();
                 json.push(b'\n');
