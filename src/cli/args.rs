@@ -39,8 +39,8 @@ pub enum Command {
     /// Print a ConfigMap, or one key's raw value, now and after each change; or run a command with it
     Watch(Watch),
     /// Set keys of a ConfigMap through the running sidecar, which needs --allow-writes
-    Set(Set),
-    /// Remove keys of a ConfigMap in the same way
+    Set(Box<Set>),
+    /// Remove keys of a ConfigMap through the running sidecar, which needs --allow-writes
     Unset(Unset),
     /// Ask the running sidecar whether it is ready (or live): exit code 0 or 1
     Healthcheck(Healthcheck),

@@ -38,7 +38,7 @@ pub type Say<'a> = &'a dyn Fn(&str);
 
 /// What is watched.
 pub(super) struct Subject<'a> {
-    kind: ObjectKind,
+    pub(super) kind: ObjectKind,
     pub(super) namespace: &'a str,
     pub(super) name: &'a str,
     pub(super) key: Option<&'a str>,
@@ -210,7 +210,7 @@ impl<'a> Follower<'a> {
             key.as_deref(),
         );
         let mut request = Request::get(path).header(ACCEPT, EVENT_STREAM);
-        let id = self.model.id().map(|id| HeaderValue::from_str(id));
+        let id = self.model.id().map(HeaderValue::from_str);
         if let Some(Ok(id)) = id {
             request = request.header(LAST_EVENT_ID, id);
         }
