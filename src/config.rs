@@ -33,7 +33,7 @@ mod regexes;
 mod rules;
 mod signals;
 mod targets;
-mod units;
+pub(crate) mod units;
 mod yaml;
 
 pub use client::{Set, Unset, ValueFrom, Watch};

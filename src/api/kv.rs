@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::problem::{problem, unavailable};
+use super::push::Mode;
 use super::query::Query;
 use super::{Answer, Api, NOSNIFF, whole};
 use crate::http::Peer;
@@ -14,6 +15,7 @@ use crate::store::demand::{Demander, Unmet};
 use crate::store::{ETag, Kind, Lookup, Object, Scope, Selects};
 
 mod precondition;
+mod stream;
 pub mod target;
 
 pub use target::{Malformed, Target};
@@ -55,8 +57,17 @@ impl Api {
         head: &Parts,
         peer: &Peer,
     ) -> Answer {
-        let headers = &head.headers;
-        let _ = (query, peer);
+        match Mode::of(head, query) {
+            Ok(Mode::Once) => self.once(target, &head.headers).await,
+            // Boxed: an idle connection pays for the largest future.
+            Ok(Mode::Wait(wait)) => Box::pin(self.changed(target, wait, head, peer)).await,
+            Ok(Mode::Stream) => Box::pin(self.followed(target, head, peer)).await,
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Answers with what there is now.
+    async fn once(&self, target: &Target<'_>, headers: &HeaderMap) -> Answer {
         if let Some(answer) = self.held(target, headers, Origin::Hit) {
             return answer;
         }
@@ -81,30 +92,30 @@ impl Api {
         target: &Target<'_>,
         headers: &HeaderMap,
     ) -> Answer {
-        let demand = demander.demand(Selects::Named(target.reference()), false);
-        match tokio::time::timeout(DEMAND_TIMEOUT, demand).await {
-            Err(_) => unavailable(
-                SOON,
-                format!(
-                    "{target} is not held, and the API server did not answer within {} s: try \
-                     again; /-/status says what is wrong",
-                    DEMAND_TIMEOUT.as_secs()
-                ),
-            ),
-            Ok(Err(unmet)) => self::unmet(target, &unmet),
-            Ok(Ok(())) => self
+        match demanded(demander, target, false).await {
+            Ok(()) => self
                 .held(target, headers, Origin::Fetched)
-                .unwrap_or_else(|| {
-                    let detail = format!("{target} was fetched but is gone again: try again");
-                    unavailable(SOON, detail)
-                }),
+                .unwrap_or_else(|| gone(target)),
+            Err(refusal) => refusal,
         }
     }
 
     /// Answers from the newest snapshot; `None` if no scope answers for the object.
     fn held(&self, target: &Target<'_>, headers: &HeaderMap, origin: Origin) -> Option<Answer> {
         let snapshot = self.reader.snapshot();
-        match snapshot.lookup(target.kind, &target.namespace, &target.name) {
+        let known = snapshot.lookup(target.kind, &target.namespace, &target.name);
+        self.known(&known, target, headers, origin)
+    }
+
+    /// The same from what a snapshot knows of the object.
+    fn known(
+        &self,
+        known: &Lookup<'_>,
+        target: &Target<'_>,
+        headers: &HeaderMap,
+        origin: Origin,
+    ) -> Option<Answer> {
+        match known {
             Lookup::Found(object, scope) => {
                 scope.touch();
                 Some(found(object, scope, target, headers, origin))
@@ -138,6 +149,28 @@ impl Api {
             Lookup::Unwatched => None,
         }
     }
+}
+
+/// Has the object fetched and watched, even if it does not exist if it is `awaited`.
+async fn demanded(demander: &Demander, target: &Target<'_>, awaited: bool) -> Result<(), Answer> {
+    let demand = demander.demand(Selects::Named(target.reference()), awaited);
+    match tokio::time::timeout(DEMAND_TIMEOUT, demand).await {
+        Err(_) => Err(unavailable(
+            SOON,
+            format!(
+                "{target} is not held, and the API server did not answer within {} s: try \
+                 again; /-/status says what is wrong",
+                DEMAND_TIMEOUT.as_secs()
+            ),
+        )),
+        Ok(Err(unmet)) => Err(self::unmet(target, &unmet)),
+        Ok(Ok(())) => Ok(()),
+    }
+}
+
+fn gone(target: &Target<'_>) -> Answer {
+    let detail = format!("{target} was fetched but is gone again: try again");
+    unavailable(SOON, detail)
 }
 
 fn found(
