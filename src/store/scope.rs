@@ -155,9 +155,10 @@ impl Scope {
         &self.spec
     }
 
-    /// Its objects, also those that an earlier scope hides in the union.
+    /// Its objects, also those that an earlier scope hides in the union: the same allocation as long as
+    /// nothing changed.
     #[must_use]
-    pub fn objects(&self) -> &BTreeMap<ObjectRef, Arc<Object>> {
+    pub fn objects(&self) -> &Arc<BTreeMap<ObjectRef, Arc<Object>>> {
         &self.objects
     }
 
