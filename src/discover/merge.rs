@@ -51,7 +51,10 @@ pub(super) fn endpoints<'a>(
 ) -> BTreeMap<&'a str, Merged<'a>> {
     let mut said: BTreeMap<&str, Vec<(&Endpoint, Ports<'a>)>> = BTreeMap::new();
     for slice in slices {
-        let ports = slice.ports.iter().map(|port| (port.name.as_str(), port.port));
+        let ports = slice
+            .ports
+            .iter()
+            .map(|port| (port.name.as_str(), port.port));
         let ports: Ports<'a> = ports.collect();
         for endpoint in &slice.endpoints {
             if let Some(address) = endpoint.addresses.first() {

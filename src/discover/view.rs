@@ -103,6 +103,17 @@ impl View {
         &self.json
     }
 
+    /// Whether another says the same, with the same versions.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.etag == other.etag && self.versions().eq(other.versions())
+    }
+
+    fn versions(&self) -> impl Iterator<Item = &str> {
+        let entries = self.entries.values();
+        entries.map(|entry| &*entry.resource_version)
+    }
+
     /// Addresses by Service, or endpoints by address.
     #[must_use]
     pub fn entries(&self) -> &BTreeMap<Box<str>, Entry> {
@@ -130,7 +141,9 @@ impl View {
                 Named::Service => "service",
             };
             let json = self.json.strip_suffix(b"\n").unwrap_or(&self.json);
-            [b"{\"", name.as_bytes(), b"\":", json, b"}"].concat().into()
+            [b"{\"", name.as_bytes(), b"\":", json, b"}"]
+                .concat()
+                .into()
         };
         self.snapshot.get_or_init(make).clone()
     }
