@@ -33,7 +33,8 @@ pub(super) async fn upstream(config: &Config) -> Result<Option<Upstream>, Fatal>
         .objects
         .iter()
         .any(|o| !(o.optional && mounted(&o.object)));
-    let required = named || !source.selectors.is_empty() || source.mounts.is_empty();
+    let watched = !source.selectors.is_empty() || !source.discover.is_empty();
+    let required = named || watched || source.mounts.is_empty();
     let wanted = required || source.on_demand || config.proxy.is_some();
     if source.dir.is_some() || !wanted {
         return Ok(None);
@@ -95,7 +96,8 @@ pub(super) fn start(
 }
 
 /// Watches Services and EndpointSlices of the namespaces that are named, and of others as they are
-/// asked for.
+/// asked for. Readiness does not wait for them: a server without EndpointSlices must not keep an app
+/// from its ConfigMaps. They are held apart, and have `--max-bytes` to themselves.
 fn start_discovery(app: &mut App, source: &config::Source) {
     let Some(upstream) = app.upstream.clone() else {
         return;

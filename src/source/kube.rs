@@ -1,4 +1,4 @@
-//! Lists and watches one scope of ConfigMaps or Secrets, for as long as attache runs.
+//! Lists and watches one scope of objects of a kind, for as long as attache runs.
 //!
 //! [`machine`] decides (pure), `wire` decodes, `transport` talks HTTP; this file is the loop
 //! between them.
