@@ -4,7 +4,6 @@
 //! it is kept), then the answers.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -53,6 +52,12 @@ struct Scopes<'a> {
 // === impl Api ===
 
 impl Api {
+    /// The newest snapshot of Services and EndpointSlices, if they are read.
+    pub(super) fn discovered(&self) -> Option<Arc<Snapshot>> {
+        let discovery = self.discovery.as_ref();
+        discovery.map(|discovery| discovery.reader.snapshot())
+    }
+
     /// Answers with the Services of a namespace, or with one Service and its endpoints. The segments
     /// are as they were sent.
     pub async fn discover(
@@ -68,18 +73,12 @@ impl Api {
             Err(refusal) => return refusal,
         };
         match Mode::of(head, query) {
-            Ok(mode) => self.discovered(target, mode, head, peer).await,
+            Ok(mode) => self.found(target, mode, head, peer).await,
             Err(refusal) => refusal,
         }
     }
 
-    async fn discovered(
-        &self,
-        target: Arc<Target>,
-        mode: Mode,
-        head: &Parts,
-        peer: &Peer,
-    ) -> Answer {
+    async fn found(&self, target: Arc<Target>, mode: Mode, head: &Parts, peer: &Peer) -> Answer {
         let Some(discovery) = &self.discovery else {
             return problem(
                 StatusCode::NOT_FOUND,
@@ -92,6 +91,11 @@ impl Api {
             Err(refusal) => return refusal,
         };
         let reader = discovery.reader.clone();
+        if mode == Mode::Stream
+            && let Err(refusal) = Scopes::whole(&target, &reader.snapshot())
+        {
+            return refusal;
+        }
         let answer = || discovery.answer(&target, &head.headers, origin);
         match mode {
             Mode::Once => answer(),
@@ -157,12 +161,10 @@ impl Discovery {
     /// Answers from the newest snapshot.
     fn answer(&self, target: &Arc<Target>, headers: &HeaderMap, origin: Origin) -> Answer {
         let snapshot = self.reader.snapshot();
-        let Some(scopes) = Scopes::of(target, &snapshot) else {
-            return fetch::gone(&**target);
+        let scopes = match Scopes::whole(target, &snapshot) {
+            Ok(scopes) => scopes,
+            Err(refusal) => return refusal,
         };
-        if let Some(reason) = scopes.refused() {
-            return fetch::refused(&**target, reason);
-        }
         let Some(view) = scopes.view(target, &self.views) else {
             return problem(
                 StatusCode::NOT_FOUND,
@@ -184,7 +186,7 @@ impl Discovery {
     fn subject(&self, target: Arc<Target>) -> push::Subject {
         let views = Arc::clone(&self.views);
         Box::new(move |snapshot| {
-            let Some(scopes) = Scopes::of(&target, snapshot) else {
+            let Ok(scopes) = Scopes::whole(&target, snapshot) else {
                 return Moment {
                     state: None,
                     contact: Contact::Never { reason: None },
@@ -193,7 +195,7 @@ impl Discovery {
             let view = scopes.view(&target, &views);
             Moment {
                 state: view.map(|view| Box::new(Followed(view)) as Box<dyn push::State>),
-                contact: scopes.contact(),
+                contact: scopes.contact().clone(),
             }
         })
     }
@@ -219,14 +221,15 @@ impl<'a> Scopes<'a> {
         })
     }
 
-    fn each(&self) -> impl Iterator<Item = &'a Scope> {
-        [self.services].into_iter().chain(self.slices)
-    }
-
-    /// Why an object is not held: what it belongs to is not known then.
-    fn refused(&self) -> Option<&'a str> {
-        let mut refused = self.each().flat_map(|scope| scope.refused().values());
-        refused.next().map(|reason| &**reason)
+    /// The same, if they hold all that there is.
+    fn whole(target: &Target, snapshot: &'a Snapshot) -> Result<Self, Answer> {
+        let scopes = Self::of(target, snapshot).ok_or_else(|| fetch::gone(target))?;
+        let each = [Some(scopes.services), scopes.slices].into_iter().flatten();
+        // What an object that is not held belongs to is not known.
+        match each.flat_map(|scope| scope.refused().values()).next() {
+            Some(reason) => Err(fetch::refused(target, reason)),
+            None => Ok(scopes),
+        }
     }
 
     fn view(&self, target: &Arc<Target>, views: &Views) -> Option<Arc<View>> {
@@ -237,17 +240,16 @@ impl<'a> Scopes<'a> {
         )
     }
 
-    /// That of the scope which has been out of contact the longest.
-    fn contact(&self) -> Contact {
-        let lost = self.each().map(Scope::contact).max_by_key(|c| c.age());
-        match (lost, self.refused()) {
-            (Some(contact @ Contact::Lost { .. }), _) => contact.clone(),
-            (_, Some(reason)) => Contact::Lost {
-                since: Instant::now(),
-                reason: reason.into(),
-            },
-            _ => Contact::Live,
-        }
+    /// That of the scope which has been out of contact the longest, if one is.
+    fn contact(&self) -> &'a Contact {
+        let contacts = self.slices.map(Scope::contact).into_iter();
+        contacts.fold(self.services.contact(), |longest, contact| {
+            if contact.age() > longest.age() {
+                contact
+            } else {
+                longest
+            }
+        })
     }
 }
 

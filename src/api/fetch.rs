@@ -55,9 +55,13 @@ pub(super) fn gone(asked: &impl Asked) -> Answer {
     unavailable(SOON, detail)
 }
 
-/// 503 before a scope's first sync.
+/// 503 before a scope's first sync; 501 where there can be none.
 pub(super) fn pending(asked: &impl Asked, scope: &Scope) -> Answer {
-    let detail = match scope.contact().reason() {
+    let reason = scope.contact().reason();
+    let detail = match reason {
+        Some(reason) if scope.unserved() => {
+            return unmet(asked, &Unmet::Unserved(reason.to_owned()));
+        }
         Some(reason) => format!(
             "{asked} was not read yet: {reason}; attache keeps trying, and /-/ready says when it \
              has it"

@@ -73,8 +73,7 @@ impl Api {
     #[must_use]
     pub fn status(&self) -> Answer {
         let snapshot = self.reader.snapshot();
-        let discovery = self.discovery.as_ref();
-        let discovered = discovery.map(|discovery| discovery.reader.snapshot());
+        let discovered = self.discovered();
         let discovered = discovered.iter().flat_map(|snapshot| snapshot.scopes());
         let pending = self.readiness.check().err();
         let status = Status {

@@ -86,3 +86,10 @@ fn unless_same(view: View, before: Option<Arc<View>>) -> Arc<View> {
         _ => Arc::new(view),
     }
 }
+
+#[cfg(test)]
+impl Views {
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}

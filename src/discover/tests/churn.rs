@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::model::{Model, Placed, Reached, address, ports, zone};
 use super::*;
-use crate::store::Tags;
+use crate::store::{ETag, Tags};
 
 /// The most endpoints.
 const MOST: u16 = 1_000;
@@ -203,8 +203,6 @@ struct Client {
     has: Value,
 }
 
-use crate::store::ETag;
-
 impl Client {
     fn new() -> Self {
         Self {
@@ -300,12 +298,20 @@ fn compare(cluster: &Cluster) -> (View, Option<View>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
-    fn views_and_those_who_follow_them_are_what_the_model_says(steps in steps(), skips in 1..4_usize) {
+    fn views_and_those_who_follow_them_are_what_the_model_says(
+        steps in steps(),
+        skips in 1..4_usize,
+        full in proptest::bool::weighted(0.4),
+    ) {
         let mut cluster = Cluster::default();
         cluster.take(&Step::Create("web".into(), Reached::Address(1)), &mut |_| ());
+        // As the controller makes them: a hundred a slice.
+        for slice in 0..10 * u16::from(full) {
+            cluster.take(&Step::Fill(slice, slice * 100, 100), &mut |_| ());
+        }
         let (mut of_all, mut of_web) = (Client::new(), Client::new());
         for step in &steps {
             cluster.take(step, &mut |between| drop(compare(between)));
