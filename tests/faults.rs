@@ -8,6 +8,10 @@
     reason = "a failure here fails the test that asked"
 )]
 
+#[path = "faults/demands.rs"]
+mod demands;
+#[path = "faults/discovery.rs"]
+mod discovery;
 mod support;
 
 use std::time::Duration;

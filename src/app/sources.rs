@@ -294,4 +294,20 @@ mod tests {
         assert_eq!(watched.len(), 2, "{watched:?}");
         assert_eq!(watched[0], Selects::Named(reference));
     }
+
+    #[tokio::test]
+    async fn a_namespace_to_discover_needs_an_api_server_even_where_all_else_is_mounted() {
+        let flags = [
+            "attache",
+            "run",
+            "--mount=web=/etc/web",
+            "--no-on-demand",
+            "--no-proxy",
+            "--kubeconfig=/nonexistent",
+        ];
+        let config = config_from(flags).unwrap();
+        assert!(upstream(&config).await.unwrap().is_none());
+        let config = config_from(flags.into_iter().chain(["--discover=default"])).unwrap();
+        assert!(upstream(&config).await.is_err());
+    }
 }

@@ -146,3 +146,37 @@ impl EndpointSlice {
         text([&self.service, &self.address_type]) + ports.sum::<usize>() + endpoints.sum::<usize>()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_covers_every_text_and_every_entry() {
+        let endpoint = Endpoint {
+            addresses: vec!["10.1.0.7".into()],
+            pod: "p".repeat(100),
+            ..Endpoint::default()
+        };
+        let slice = |endpoints: usize| {
+            Discovered::EndpointSlice(EndpointSlice {
+                service: "web".into(),
+                endpoints: vec![endpoint.clone(); endpoints],
+                ..EndpointSlice::default()
+            })
+        };
+        let one = slice(1).size() - slice(0).size();
+        assert!(one >= size_of::<Endpoint>() + 108, "{one}");
+        assert_eq!(slice(1_000).size() - slice(0).size(), 1_000 * one);
+        let bare = Discovered::Service(Service::default()).size();
+        let port = ServicePort {
+            name: "http".into(),
+            ..ServicePort::default()
+        };
+        let ported = Discovered::Service(Service {
+            ports: vec![port],
+            ..Service::default()
+        });
+        assert_eq!(ported.size() - bare, size_of::<ServicePort>() + 4);
+    }
+}

@@ -18,6 +18,7 @@
 pub mod audience;
 pub mod child;
 pub mod control_plane;
+pub mod demands;
 pub mod fake;
 pub mod http;
 pub mod kubelet;
