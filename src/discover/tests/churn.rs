@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::model::{Model, Placed, Reached, address, ports, zone};
+use super::model::endpoints::{Placed, address, ports, zone};
+use super::model::{Model, Reached};
 use super::*;
 use crate::store::{ETag, Tags};
 
@@ -284,7 +285,7 @@ fn compare(cluster: &Cluster) -> (View, Option<View>) {
     assert_eq!((web.etag(), web.head()), (again.etag(), again.head()));
     assert!(web.says_the_same(&again));
     let filter = Filter {
-        ready: Some(cluster.step % 2 == 0),
+        ready: Some(cluster.step.is_multiple_of(2)),
         port: Some("metrics".into()),
         zone: Some("eu-1b".into()),
     };
@@ -317,7 +318,7 @@ proptest! {
             cluster.take(step, &mut |between| drop(compare(between)));
             let (all, web) = compare(&cluster);
             // A slow client does not see every state.
-            if cluster.step % skips == 0 {
+            if cluster.step.is_multiple_of(skips) {
                 of_all.follow(Some(&all), "data", apply_address);
                 of_web.follow(web.as_ref(), "service", apply_endpoint);
                 assert_eq!(of_all.has, cluster.model.map());

@@ -5,15 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// One endpoint in one slice.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Placed {
-    /// Which endpoint it is: it tells its address, node, zone and pod.
-    pub(super) id: u16,
-    pub(super) ready: bool,
-    pub(super) serving: bool,
-    pub(super) terminating: bool,
-}
+pub(super) mod endpoints;
+
+use endpoints::Slices;
 
 /// How a Service is reached.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,28 +21,7 @@ pub(super) enum Reached {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Model {
     pub(super) services: BTreeMap<String, Reached>,
-    pub(super) slices: BTreeMap<u16, Vec<Placed>>,
-}
-
-pub(super) fn address(id: u16) -> String {
-    match id % 5 {
-        0 => format!("fd00::{id:x}"),
-        _ => format!("10.1.{}.{}", id / 256, id % 256),
-    }
-}
-
-pub(super) fn zone(id: u16) -> &'static str {
-    ["eu-1a", "eu-1b", ""][usize::from(id) % 3]
-}
-
-/// The ports of a slice.
-pub(super) fn ports(slice: u16) -> &'static [(&'static str, u16)] {
-    match slice % 4 {
-        0 => &[("http", 8080)],
-        1 => &[("http", 8080), ("metrics", 9090)],
-        2 => &[("metrics", 9090)],
-        _ => &[],
-    }
+    pub(super) slices: Slices,
 }
 
 impl Model {
@@ -82,36 +55,7 @@ impl Model {
         }
         web["type"] = json!("ClusterIP");
         web["clusterIPs"] = json!([web["clusterIP"]]);
-        let mut ids: Vec<u16> = self.slices.values().flatten().map(|p| p.id).collect();
-        ids.sort_by_key(|id| address(*id));
-        ids.dedup();
-        web["endpoints"] = ids.into_iter().map(|id| self.endpoint(id)).collect();
+        web["endpoints"] = endpoints::endpoints(&self.slices);
         web
-    }
-
-    fn endpoint(&self, id: u16) -> Value {
-        let mut seen = json!({});
-        let mut best: Option<Placed> = None;
-        for (slice, placed) in &self.slices {
-            for placed in placed.iter().filter(|placed| placed.id == id) {
-                for (name, port) in ports(*slice) {
-                    seen[name] = json!(port);
-                }
-                let score = |p: &Placed| {
-                    4 * u8::from(p.ready) + 2 * u8::from(p.serving) + u8::from(!p.terminating)
-                };
-                if best.is_none_or(|best| score(placed) > score(&best)) {
-                    best = Some(*placed);
-                }
-            }
-        }
-        let best = best.expect("it is in a slice");
-        let mut endpoint = json!({"address": address(id), "ports": seen, "ready": best.ready,
-            "serving": best.serving, "terminating": best.terminating, "node": "node",
-            "pod": format!("web-{id}")});
-        if !zone(id).is_empty() {
-            endpoint["zone"] = json!(zone(id));
-        }
-        endpoint
     }
 }
