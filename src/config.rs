@@ -32,7 +32,7 @@ mod regexes;
 mod rules;
 mod signals;
 mod targets;
-mod units;
+pub(crate) mod units;
 mod yaml;
 
 pub use errors::Faults;

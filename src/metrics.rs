@@ -74,6 +74,12 @@ pub struct Metrics {
     pub http_connections: Gauge,
     /// Connections that could not be accepted.
     pub http_accept_errors: Counter,
+    /// Long-polls that wait.
+    pub http_long_polls: Gauge,
+    /// Event streams open.
+    pub http_streams: Gauge,
+    /// Events sent on streams.
+    pub http_stream_events: Counter,
     /// Proxied requests that the API server gave no answer to.
     pub proxy_errors: Family<Reason, Counter>,
     /// 1 while a scope is in contact with its source.
@@ -126,6 +132,9 @@ impl Metrics {
             http_request_duration: Family::new_with_constructor(request_histogram),
             http_connections: Gauge::default(),
             http_accept_errors: Counter::default(),
+            http_long_polls: Gauge::default(),
+            http_streams: Gauge::default(),
+            http_stream_events: Counter::default(),
             proxy_errors: Family::default(),
             scope_live: Family::default(),
             scope_age: Family::default(),
@@ -169,6 +178,21 @@ impl Metrics {
             "http_accept_errors",
             "Connections that could not be accepted",
             self.http_accept_errors.clone(),
+        );
+        r.register(
+            "http_long_polls",
+            "Long-polls that wait",
+            self.http_long_polls.clone(),
+        );
+        r.register(
+            "http_streams",
+            "Event streams open",
+            self.http_streams.clone(),
+        );
+        r.register(
+            "http_stream_events",
+            "Events sent on streams",
+            self.http_stream_events.clone(),
         );
         r.register(
             "proxy_errors",

@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode};
 use super::fetch::{self, Asked};
 use super::held::{Held, Origin};
 use super::problem::problem;
+use super::push::Mode;
 use super::query::Query;
 use super::{Answer, Api};
 use crate::http::Peer;
@@ -13,6 +14,7 @@ use crate::store::demand::Demander;
 use crate::store::{Kind, Lookup, Object, Scope, Selects};
 
 pub(super) mod precondition;
+mod stream;
 pub mod target;
 
 pub use target::{Malformed, Target};
@@ -31,8 +33,17 @@ impl Api {
         head: &Parts,
         peer: &Peer,
     ) -> Answer {
-        let headers = &head.headers;
-        let _ = (query, peer);
+        match Mode::of(head, query) {
+            Ok(Mode::Once) => self.once(target, &head.headers).await,
+            // Boxed: an idle connection pays for the largest future.
+            Ok(Mode::Wait(wait)) => Box::pin(self.changed(target, wait, head, peer)).await,
+            Ok(Mode::Stream) => Box::pin(self.followed(target, head, peer)).await,
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Answers with what there is now.
+    async fn once(&self, target: &Target<'_>, headers: &HeaderMap) -> Answer {
         if let Some(answer) = self.held(target, headers, Origin::Hit) {
             return answer;
         }
@@ -57,19 +68,30 @@ impl Api {
         target: &Target<'_>,
         headers: &HeaderMap,
     ) -> Answer {
-        let selects = Selects::Named(target.reference());
-        match fetch::fetch(demander, selects, false, target).await {
-            Err(unmet) => unmet,
+        match demanded(demander, target, false).await {
             Ok(()) => self
                 .held(target, headers, Origin::Fetched)
                 .unwrap_or_else(|| fetch::gone(target)),
+            Err(refusal) => refusal,
         }
     }
 
     /// Answers from the newest snapshot; `None` if no scope answers for the object.
     fn held(&self, target: &Target<'_>, headers: &HeaderMap, origin: Origin) -> Option<Answer> {
         let snapshot = self.reader.snapshot();
-        match snapshot.lookup(target.kind, &target.namespace, &target.name) {
+        let known = snapshot.lookup(target.kind, &target.namespace, &target.name);
+        self.known(&known, target, headers, origin)
+    }
+
+    /// The same from what a snapshot knows of the object.
+    fn known(
+        &self,
+        known: &Lookup<'_>,
+        target: &Target<'_>,
+        headers: &HeaderMap,
+        origin: Origin,
+    ) -> Option<Answer> {
+        match known {
             Lookup::Found(object, scope) => {
                 scope.touch();
                 Some(found(object, scope, target, headers, origin))
@@ -100,6 +122,12 @@ impl Api {
             Lookup::Unwatched => None,
         }
     }
+}
+
+/// Has the object fetched and watched, even if it does not exist if it is `awaited`.
+async fn demanded(demander: &Demander, target: &Target<'_>, awaited: bool) -> Result<(), Answer> {
+    let selects = Selects::Named(target.reference());
+    fetch::fetch(demander, selects, awaited, target).await
 }
 
 fn found(

@@ -21,6 +21,12 @@ impl ETag {
         Self::of(&digest::digest(&digest::SHA256, bytes))
     }
 
+    /// The tag of what does not exist, for who follows it: `"absent"`, which no representation has.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self(Bytes::from_static(b"\"absent\""))
+    }
+
     fn of(digest: &digest::Digest) -> Self {
         let mut tag = String::with_capacity(24);
         tag.push('"');

@@ -184,11 +184,7 @@ impl Slices {
     /// Writes what differs, all at once.
     async fn write(&mut self, wanted: &model::Slices) {
         let api = &self.api;
-        let gone = self
-            .written
-            .slices
-            .keys()
-            .filter(|n| !wanted.contains_key(n));
+        let gone = self.written.keys().filter(|n| !wanted.contains_key(n));
         let deletions = gone.map(async |number| {
             let deleted = api
                 .delete(&format!("web-{number}"), &DeleteParams::default())
