@@ -32,6 +32,7 @@ fn api(discovery: Option<Discovery>) -> (Api, shutdown::Trigger) {
     let (_, reader) = store::new(1 << 20);
     let api = Api {
         discovery,
+        waiting: push::Waiting::new(64),
         ..Api::over(reader, drain)
     };
     (api, trigger)
@@ -106,6 +107,12 @@ fn slice(version: &str, service: &str, addresses: &[&str]) -> Arc<Object> {
 
 /// The answer, with the body read as JSON; null of an empty one.
 async fn get(api: &Api, path: &str, headers: &[(http::HeaderName, &str)]) -> Response<Value> {
+    let (head, body) = asked(api, path, headers).await.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Response::from_parts(head, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+async fn asked(api: &Api, path: &str, headers: &[(http::HeaderName, &str)]) -> Answer {
     let mut request = Request::get(format!("/discover/{path}"));
     for (name, value) in headers {
         request = request.header(name, *value);
@@ -119,10 +126,35 @@ async fn get(api: &Api, path: &str, headers: &[(http::HeaderName, &str)]) -> Res
         .map_or((path, None), |(n, s)| (n, Some(s)));
     let query = Query::parse(query, OF_SERVICE).unwrap();
     let peer = Peer::default();
-    let asked = api.discover(namespace, service, &query, &head, &peer);
-    let (head, body) = asked.await.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    Response::from_parts(head, serde_json::from_slice(&body).unwrap_or_default())
+    api.discover(namespace, service, &query, &head, &peer).await
+}
+
+/// The next events of a stream: type, data and id.
+async fn events(stream: &mut Answer) -> Vec<(String, Value, String)> {
+    assert_eq!(stream.status(), StatusCode::OK);
+    loop {
+        let frame = stream.frame().await.expect("the stream goes on").unwrap();
+        let frame = frame.into_data().unwrap();
+        let events = std::str::from_utf8(&frame).unwrap().split("\n\n");
+        let events = events.filter(|event| event.starts_with("event:"));
+        let events = events.map(|event| {
+            let field = |name: &str| {
+                let mut lines = event.lines();
+                let line = lines.find_map(|line| line.strip_prefix(name));
+                line.map(|line| line.trim_start().to_owned())
+            };
+            let data = serde_json::from_str(&field("data:").unwrap()).unwrap();
+            (
+                field("event:").unwrap(),
+                data,
+                field("id:").unwrap_or_default(),
+            )
+        });
+        let events: Vec<_> = events.collect();
+        if !events.is_empty() {
+            return events;
+        }
+    }
 }
 
 async fn refused(api: &Api, path: &str) -> (u16, String) {
@@ -380,4 +412,83 @@ fn a_view_is_made_once_a_change() {
         get(&target(&format!("s{n}"), None));
     }
     assert_eq!(views.len(), 64, "bounded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_send_what_changes_and_begin_anew_where_the_service_itself_does() {
+    let cluster = cluster();
+    let api = &cluster.api;
+    let mut map = asked(api, "default?watch", &[]).await;
+    let mut endpoints = asked(api, "default/web?watch", &[]).await;
+    let of = async |path: &str| {
+        let answer = get(api, path, &[]).await;
+        let etag = answer.headers()[ETAG].to_str().unwrap().to_owned();
+        (answer.into_body(), etag)
+    };
+    let event = |kind: &str, data: Value, id: &str| (kind.to_owned(), data, id.to_owned());
+    let (full, id) = of("default").await;
+    let first = event("snapshot", json!({"data": full}), &id);
+    assert_eq!(events(&mut map).await, [first]);
+    let (full, id) = of("default/web").await;
+    let first = event("snapshot", json!({"service": full}), &id);
+    assert_eq!(events(&mut endpoints).await, [first]);
+    cluster.slices.upsert(slice("2", "web", &["10.1.0.8"]));
+    let (full, id) = of("default/web").await;
+    let value = &full["endpoints"][0];
+    let new = json!({"key": "10.1.0.8", "value": value, "resourceVersion": null});
+    let gone = json!({"key": "10.1.0.7", "value": null, "resourceVersion": null});
+    let step = [event("change", new, ""), event("change", gone, &id)];
+    assert_eq!(events(&mut endpoints).await, step);
+    cluster.services.upsert(web("3", "10.0.0.3"));
+    let (full, id) = of("default/web").await;
+    let anew = event("snapshot", json!({"service": full}), &id);
+    assert_eq!(events(&mut endpoints).await, [anew]);
+    let change = json!({"key": "web", "value": "10.0.0.3", "resourceVersion": "3"});
+    let change = event("change", change, &of("default").await.1);
+    assert_eq!(
+        events(&mut map).await,
+        [change],
+        "slices are not its matter"
+    );
+    cluster.slices.lost(Instant::now(), "away");
+    let stale = events(&mut endpoints).await;
+    assert_eq!(
+        (&*stale[0].0, &stale[0].1["reason"]),
+        ("stale", &json!("away"))
+    );
+    cluster.services.upsert(web("4", ""));
+    let (full, id) = of("default").await;
+    let anew = event("snapshot", json!({"data": full}), &id);
+    assert_eq!(
+        events(&mut map).await,
+        [anew],
+        "the address went, the Service did not"
+    );
+    cluster.services.replace(vec![]);
+    let absent = json!({"resourceVersion": null, "data": null});
+    let absent = event("snapshot", absent, "\"absent\"");
+    assert_eq!(events(&mut endpoints).await, [absent]);
+    cluster.services.replace(vec![web("5", "10.0.0.5")]);
+    assert_eq!(events(&mut endpoints).await[0].0, "snapshot");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_is_answered_on_a_change_of_the_view_alone() {
+    let cluster = cluster();
+    let full = get(&cluster.api, "default/web", &[]).await;
+    let etag = full.headers()[ETAG].to_str().unwrap();
+    let held = [(IF_NONE_MATCH, etag)];
+    let began = tokio::time::Instant::now();
+    let waited = get(&cluster.api, "default/web?wait=60s", &held).await;
+    assert_eq!(waited.status(), StatusCode::NOT_MODIFIED);
+    assert!(began.elapsed() >= Duration::from_secs(60));
+    let waits = get(&cluster.api, "default/web?wait=60s", &held);
+    let changes = async {
+        tokio::task::yield_now().await;
+        cluster.slices.upsert(slice("2", "other", &["10.1.0.9"]));
+        tokio::task::yield_now().await;
+        cluster.slices.upsert(slice("3", "web", &["10.1.0.8"]));
+    };
+    let (changed, ()) = tokio::join!(waits, changes);
+    assert_eq!(changed.body()["endpoints"][0]["address"], "10.1.0.8");
 }
