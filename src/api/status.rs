@@ -22,6 +22,8 @@ struct Status<'a> {
     max_bytes: usize,
     on_demand: bool,
     scopes: Vec<Scope<'a>>,
+    /// The scopes of Services and EndpointSlices.
+    discovery: Vec<Scope<'a>>,
     objects: Vec<Object<'a>>,
     #[serde(flatten)]
     notes: Notes,
@@ -71,6 +73,8 @@ impl Api {
     #[must_use]
     pub fn status(&self) -> Answer {
         let snapshot = self.reader.snapshot();
+        let discovered = self.discovered();
+        let discovered = discovered.iter().flat_map(|snapshot| snapshot.scopes());
         let pending = self.readiness.check().err();
         let status = Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -83,6 +87,7 @@ impl Api {
             max_bytes: self.max_bytes,
             on_demand: self.demander.is_some(),
             scopes: snapshot.scopes().iter().map(scope).collect(),
+            discovery: discovered.map(scope).collect(),
             objects: objects(&snapshot),
             notes: self.board.notes(),
         };

@@ -112,7 +112,7 @@ fn start_discovery(app: &mut App, source: &config::Source) {
     }
     let asked = |app| start_on_demand(app, &writer, reader.clone(), &upstream);
     let demander = source.on_demand.then(|| asked(app));
-    app.discovery = Some(Discovery { reader, demander });
+    app.discovery = Some(Discovery::new(reader, demander));
 }
 
 /// The objects that are named, and whether each is optional. Only here is it known which namespace

@@ -277,6 +277,8 @@ impl Watch {
             warn!(scope = %self.name, %error, "the credentials could not be read again; the earlier ones stay in use");
         }
         let failure = failed.failure;
+        let unserved = matches!(failure, Failure::Unserved(_));
+        self.scope.served(!unserved);
         self.feed(Input::Failed {
             failure: failure.clone(),
             lasted,

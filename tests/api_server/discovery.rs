@@ -1,5 +1,8 @@
 //! Services and endpoints of the real API server.
 
+#[path = "discovery/views.rs"]
+mod views;
+
 use attache::store::demand::Unmet;
 use attache::store::{Discovered, Kind, ObjectRef, Selects};
 use k8s_openapi::api::core::v1::Service;

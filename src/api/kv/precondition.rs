@@ -7,7 +7,7 @@ use crate::store::ETag;
 
 /// Whether the client already has what `etag` tags. Tags are compared weakly, as the RFC has it;
 /// what cannot be read as a list of tags matches nothing.
-pub(super) fn is_held(headers: &HeaderMap, etag: &ETag) -> bool {
+pub(in crate::api) fn is_held(headers: &HeaderMap, etag: &ETag) -> bool {
     headers
         .get_all(IF_NONE_MATCH)
         .iter()

@@ -10,8 +10,9 @@ use http::HeaderMap;
 use http::request::Parts;
 use serde::Serialize;
 
+use super::super::fetch::gone;
 use super::super::push::{Moment, State, Subject, Wait};
-use super::{Answer, Api, Origin, Target, demanded, gone, unwatched};
+use super::{Answer, Api, Origin, Target, demanded, unwatched};
 use crate::http::Peer;
 use crate::store::{Contact, ETag, Lookup, Object, Snapshot, Tags, Value};
 
