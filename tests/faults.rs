@@ -10,6 +10,9 @@
 
 mod support;
 
+#[path = "faults/writes.rs"]
+mod writes;
+
 use std::time::Duration;
 
 use serde_json::json;

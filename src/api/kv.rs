@@ -13,7 +13,7 @@ use crate::http::Peer;
 use crate::store::demand::{Demander, Unmet};
 use crate::store::{ETag, Kind, Lookup, Object, Scope, Selects};
 
-mod precondition;
+pub(super) mod precondition;
 pub mod target;
 
 pub use target::{Malformed, Target};
@@ -57,6 +57,11 @@ impl Api {
     ) -> Answer {
         let headers = &head.headers;
         let _ = (query, peer);
+        if self.writer.is_some()
+            && let Some(answer) = Box::pin(self.created_on_read(target, head)).await
+        {
+            return answer;
+        }
         if let Some(answer) = self.held(target, headers, Origin::Hit) {
             return answer;
         }

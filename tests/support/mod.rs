@@ -21,6 +21,7 @@ pub mod control_plane;
 pub mod fake;
 pub mod http;
 pub mod kubelet;
+pub mod late;
 pub mod nginx;
 pub mod program;
 pub mod proxy;
