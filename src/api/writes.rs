@@ -5,6 +5,7 @@
 //! `judge` (what conditions allow), `calls` (the requests, again after conflicts), `refusal` (what
 //! the API server says instead), `settled` (until what was written can be read), `answer`.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use http::header::{ACCEPT, ORIGIN};
@@ -45,7 +46,7 @@ pub const PARAMETERS: &[&str] = &["key"];
 pub const MAX_BODY: usize = 3 << 20;
 
 /// Writes that are with the API server at once; others wait.
-const AT_ONCE: usize = 16;
+const LANES: usize = 16;
 
 /// KiB of bodies that are held at once; further ones are not read until there is room.
 const MAX_BODIES: usize = 16 * 1024;
@@ -59,7 +60,9 @@ pub struct Writer {
     lease: Lease,
     /// `--create-on-read`.
     creates_on_read: bool,
-    turns: Semaphore,
+    /// One write at a time in each, those of one object always in the same: they would only meet
+    /// in a conflict, of which the API server makes all but one try again.
+    lanes: Vec<Semaphore>,
     /// In KiB.
     room: Semaphore,
 }
@@ -73,7 +76,7 @@ impl Writer {
         Self {
             lease,
             creates_on_read,
-            turns: Semaphore::new(AT_ONCE),
+            lanes: (0..LANES).map(|_| Semaphore::new(1)).collect(),
             room: Semaphore::new(MAX_BODIES),
         }
     }
@@ -83,14 +86,17 @@ impl Writer {
         let announced = body.announced().map_or(MAX_BODY, |announced| {
             usize::try_from(announced).map_or(MAX_BODY, |length| length.min(MAX_BODY))
         });
-        // Both semaphores are never closed, and a body has fewer KiB than that.
+        // No semaphore here is ever closed, and a body has fewer KiB than that.
         let kib = u32::try_from(announced.div_ceil(1024)).ok()?;
         self.room.acquire_many(kib).await.ok()
     }
 
-    /// Waits for a turn at the API server.
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.turns.acquire().await.ok()
+    /// Waits for the target's turn at the API server.
+    async fn turn(&self, target: &Target<'_>) -> Option<SemaphorePermit<'_>> {
+        let mut hasher = DefaultHasher::new();
+        (&target.namespace, &target.name).hash(&mut hasher);
+        let lane = usize::try_from(hasher.finish() % LANES as u64).unwrap_or_default();
+        self.lanes[lane].acquire().await.ok()
     }
 }
 
@@ -140,7 +146,7 @@ impl Api {
             target,
             headers: &head.headers,
         };
-        let turn = writer.turn().await;
+        let turn = writer.turn(&wish.target).await;
         let object = if wish.is_conditional() {
             match writer.conditionally(&wish, held).await? {
                 Conditional::Done(object) => object,
@@ -197,7 +203,7 @@ impl Api {
         if !object || !is_plain(head) || !self.is_missing(target).await {
             return None;
         }
-        let turn = writer.turn().await;
+        let turn = writer.turn(target).await;
         let created = writer.ensure(target).await;
         drop(turn);
         let answer = match created {
