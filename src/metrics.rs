@@ -56,6 +56,13 @@ pub struct Files {
     pub result: &'static str,
 }
 
+/// Labels of a write of a ConfigMap.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Write {
+    /// `ok`, `absent`, `precondition`, `refused` or `failed`.
+    pub outcome: &'static str,
+}
+
 /// Labels of a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Reason {
@@ -102,6 +109,8 @@ pub struct Metrics {
     pub changes: Counter,
     /// Actions run, by kind and result.
     pub actions: Family<Action, Counter>,
+    /// Writes of ConfigMaps for clients, by how they ended.
+    pub writes: Family<Write, Counter>,
     /// Directories and files written, by result.
     pub files: Family<Files, Counter>,
     /// How long actions took.
@@ -146,6 +155,7 @@ impl Metrics {
             upstream_silence: Gauge::default(),
             changes: Counter::default(),
             actions: Family::default(),
+            writes: Family::default(),
             files: Family::default(),
             action_duration: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
             registry: Arc::default(),
@@ -198,6 +208,11 @@ impl Metrics {
             "proxy_errors",
             "Proxied requests without an answer of the API server, by reason",
             self.proxy_errors.clone(),
+        );
+        r.register(
+            "writes",
+            "Writes of ConfigMaps for clients, by outcome",
+            self.writes.clone(),
         );
         self.register_sources(r);
     }

@@ -32,6 +32,8 @@ mod examples;
 mod kubectl;
 #[path = "api_server/restarts.rs"]
 mod restarts;
+#[path = "api_server/writes.rs"]
+mod writes;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -14,6 +14,9 @@ mod demands;
 mod discovery;
 mod support;
 
+#[path = "faults/writes.rs"]
+mod writes;
+
 use std::time::Duration;
 
 use serde_json::json;

@@ -11,7 +11,7 @@ use crate::store::demand::{Demander, Unmet};
 use crate::store::{Scope, Selects};
 
 /// How long a first read waits for the API server.
-const DEMAND_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const DEMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `Retry-After` where one more answer of the API server is all that is missing.
 pub(super) const SOON: u16 = 1;

@@ -34,7 +34,14 @@ impl Api {
         peer: &Peer,
     ) -> Answer {
         match Mode::of(head, query) {
-            Ok(Mode::Once) => self.once(target, &head.headers).await,
+            Ok(Mode::Once) => {
+                if self.creates_on_read()
+                    && let Some(answer) = Box::pin(self.created_on_read(target, head)).await
+                {
+                    return answer;
+                }
+                self.once(target, &head.headers).await
+            }
             // Boxed: an idle connection pays for the largest future.
             Ok(Mode::Wait(wait)) => Box::pin(self.changed(target, wait, head, peer)).await,
             Ok(Mode::Stream) => Box::pin(self.followed(target, head, peer)).await,

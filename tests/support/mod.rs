@@ -22,6 +22,7 @@ pub mod demands;
 pub mod fake;
 pub mod http;
 pub mod kubelet;
+pub mod late;
 pub mod nginx;
 pub mod program;
 pub mod proxy;

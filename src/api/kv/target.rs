@@ -190,9 +190,13 @@ fn is_label(text: &str) -> bool {
 }
 
 /// `IsConfigMapKey` of the API server's validation.
-fn is_key(text: &str) -> bool {
+#[must_use]
+pub fn is_key(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    text.len() <= 253 && text != "." && !text.starts_with("..") && text.bytes().all(allowed)
+    (1..=253).contains(&text.len())
+        && text != "."
+        && !text.starts_with("..")
+        && text.bytes().all(allowed)
 }
 
 #[cfg(test)]
