@@ -1,4 +1,5 @@
 use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -140,4 +141,30 @@ proptest! {
             prop_assert!(status.as_u16() < 500, "{target}: {status}");
         }
     }
+}
+
+#[test]
+fn the_description_has_every_route_and_the_methods_it_takes() {
+    let (router, _scope) = router();
+    let answer = ask(&router, Method::GET, "/-/openapi.json".parse().unwrap());
+    let body = answer.into_body().collect().now_or_never().unwrap();
+    let description: serde_json::Value = serde_json::from_slice(&body.unwrap().to_bytes()).unwrap();
+    let mut described = description["paths"].as_object().unwrap().clone();
+    let ours = Route::ALL.into_iter().filter(|route| route.is_ours());
+    for pattern in ours.map(Route::pattern) {
+        let item = described.remove(pattern);
+        let item = item.unwrap_or_else(|| panic!("{pattern} is not described"));
+        let names = item.as_object().unwrap().keys();
+        let methods = names.filter(|name| *name != "parameters");
+        let methods: Vec<_> = methods.map(|name| name.to_uppercase()).collect();
+        let target = pattern.replace("{namespace}", "d").replace("{name}", "web");
+        let target = target.replace("{key}", "k").replace("{service}", "web");
+        let answer = ask(&router, Method::OPTIONS, target.parse().unwrap());
+        assert_eq!(answer.status(), 405, "{pattern}");
+        assert_eq!(answer.headers()["allow"], methods.join(", "), "{pattern}");
+    }
+    assert!(
+        described.is_empty(),
+        "described, but no route: {described:?}"
+    );
 }
