@@ -36,7 +36,7 @@ mod wire;
 
 use calls::Conditional;
 use form::Form;
-use judge::Wish;
+use judge::{Refusal, Wish};
 use settled::Shown;
 
 /// The parameters of requests that write.
@@ -150,6 +150,11 @@ impl Api {
             match writer.conditionally(&wish, held).await? {
                 Conditional::Done(object) => object,
                 Conditional::Refused(refusal, current) => {
+                    drop((turn, room));
+                    if let (Refusal::Condition, Some(object)) = (&refusal, &current) {
+                        // Who reads again, to decide anew, must not be shown what did not hold.
+                        self.settled(object).await;
+                    }
                     return Err(answer::refused(&wish, &refusal, current.as_deref()));
                 }
             }

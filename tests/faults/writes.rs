@@ -268,6 +268,12 @@ async fn a_condition_is_judged_by_what_the_api_server_has() {
     fake.next_list(WEB)
         .await
         .json(StatusCode::OK, &web("13", "other"));
+    // A client that reads again, to decide anew, must not get what it has.
+    for _ in 0..50 {
+        assert_eq!(sidecar.text(path).await, (200, "two".into()));
+    }
+    assert!(!write.is_finished(), "refused before it can be seen why");
+    stream.modified(web("13", "other"));
     let answer = write.await.unwrap();
     assert_eq!(answer.status(), 412);
     assert_eq!(answer.headers()["x-resource-version"], "13");

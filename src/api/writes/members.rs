@@ -2,6 +2,7 @@
 //! never by value.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use http::StatusCode;
@@ -155,10 +156,11 @@ impl<'de> Visitor<'de> for JsonVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Json, A::Error> {
         let mut members = Members::default();
         while let Some((key, value)) = object.next_entry::<String, Json>()? {
-            if members.of.contains_key(&key) {
-                members.twice.get_or_insert(key);
-            } else {
-                members.of.insert(key, value);
+            match members.of.entry(key) {
+                Entry::Vacant(vacant) => _ = vacant.insert(value),
+                Entry::Occupied(twice) => {
+                    members.twice.get_or_insert_with(|| twice.key().clone());
+                }
             }
         }
         Ok(Json::Object(members))
