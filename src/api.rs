@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`kv`] (objects and their keys), [`discover`] (services and their endpoints),
 //! [`push`] (who waits for a change of either), [`writes`], `health` (live, ready, metrics), `status`
-//! (all of it for a person), `openapi` (all of it for a program), [`problem`] (every error).
+//! (all of it for a person), `openapi` (all of it for a program), [`problem`] (every error); `fetch` and `held` are what reads share.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,9 @@ use crate::store::{Reader, Scope};
 
 pub mod body;
 pub mod discover;
+mod fetch;
 mod health;
+mod held;
 pub mod kv;
 mod openapi;
 pub mod problem;
@@ -111,8 +113,7 @@ fn fresh(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
 /// Browsers must not take a value for a page or a script.
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// Bytes of keys and values that a scope holds.
+/// Bytes that a scope's objects hold.
 fn bytes_held(scope: &Scope) -> usize {
-    let objects = scope.objects().values();
-    objects.map(|object| object.content().size()).sum()
+    scope.objects().values().map(|object| object.size()).sum()
 }

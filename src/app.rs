@@ -37,7 +37,7 @@ use crate::store::{self, Reader};
 use crate::upstream::{Upstream, pod_namespace};
 use crate::{api, config, react};
 
-pub use commands::{config_from, get, healthcheck, install, run};
+pub use commands::{config_from, get, healthcheck, install, run, set, unset, watch};
 
 /// The namespace where neither configuration, pod nor kubeconfig names one.
 const DEFAULT_NAMESPACE: &str = "default";

@@ -15,7 +15,8 @@ mod groups;
 
 use args::Cli;
 pub use args::{
-    Command, Completions, EnvSource, Exec, Get, Healthcheck, Install, Proxy, Run, Sidecar,
+    Command, Completions, EnvSource, Exec, Get, Healthcheck, Install, Proxy, Run, Set, Sidecar,
+    Unset, Watch,
 };
 pub use groups::{Connection, Forward, Listen, Log, Token};
 
@@ -99,6 +100,9 @@ fn complete(matches: &ArgMatches, from_env: Vec<String>) -> Result<Command, clap
                 .map_or_else(Vec::new, |(_, matches)| env_sources(exec, matches));
         }
         Command::Get(_)
+        | Command::Watch(_)
+        | Command::Set(_)
+        | Command::Unset(_)
         | Command::Healthcheck(_)
         | Command::Install(_)
         | Command::Completions(_) => {}
@@ -115,7 +119,7 @@ fn env_sources(exec: &Exec, matches: &ArgMatches) -> Vec<EnvSource> {
         .map(|(place, text)| (place, EnvSource::ConfigMap(text)))
         .chain(secrets.map(|(place, text)| (place, EnvSource::Secret(text))))
         .collect();
-    sources.sort_by_key(|(place, _)| *place);
+    sources.sort_unstable_by_key(|(place, _)| *place);
     sources.into_iter().map(|(_, source)| source).collect()
 }
 

@@ -7,10 +7,18 @@ use serde::Deserialize;
 
 use crate::config::{Endpoint, Get, Healthcheck, ObjectKind, ObjectName, Probe};
 
+mod command;
 mod connection;
+mod events;
 mod install;
+mod model;
+mod show;
+mod watch;
+mod writes;
 
 pub use install::install;
+pub use watch::{Say, watch};
+pub use writes::{set, unset};
 
 use connection::Answer;
 
@@ -39,6 +47,12 @@ pub enum Failure {
     /// The output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
+    /// What is to be set could not be read, or cannot be set like that.
+    #[error("{0}")]
+    Input(String),
+    /// The signals of attache's own process cannot be handled.
+    #[error("cannot handle signals: {0}")]
+    Signals(io::Error),
     /// The binary could not be copied.
     #[error("cannot {doing}: {error}")]
     Install {
@@ -98,20 +112,23 @@ pub async fn healthcheck(healthcheck: &Healthcheck) -> Result<(), Failure> {
 }
 
 async fn fetch(get: &Get) -> Result<Bytes, Failure> {
-    let namespace = match &get.object.namespace {
-        Some(namespace) => namespace.clone(),
-        None => {
-            let answer = accepted(connection::get(&get.endpoint, "/-/status").await?)?;
-            let status: Status = serde_json::from_slice(&answer).map_err(|error| {
-                Failure::Refused(format!(
-                    "the sidecar's /-/status names no namespace ({error}): give one with -n"
-                ))
-            })?;
-            status.namespace
-        }
-    };
+    let namespace = namespace(&get.endpoint, &get.object).await?;
     let path = path(&namespace, get.kind, &get.object, get.key.as_deref());
-    accepted(connection::get(&get.endpoint, &path).await?)
+    accepted(&connection::get(&get.endpoint, &path).await?)
+}
+
+/// The object's namespace; else the sidecar's, which is asked for it.
+async fn namespace(endpoint: &Endpoint, object: &ObjectName) -> Result<String, Failure> {
+    if let Some(namespace) = &object.namespace {
+        return Ok(namespace.clone());
+    }
+    let answer = accepted(&connection::get(endpoint, "/-/status").await?)?;
+    let status: Status = serde_json::from_slice(&answer).map_err(|error| {
+        Failure::Refused(format!(
+            "the sidecar's /-/status names no namespace ({error}): give one with -n"
+        ))
+    })?;
+    Ok(status.namespace)
 }
 
 /// `/kv/{namespace}/[secret:]{name}[/{key}]`; validated names need no percent-encoding.
@@ -124,11 +141,11 @@ fn path(namespace: &str, kind: ObjectKind, object: &ObjectName, key: Option<&str
     format!("/kv/{namespace}/{kind}{}{key}", object.name)
 }
 
-fn accepted(answer: Answer) -> Result<Bytes, Failure> {
+fn accepted(answer: &Answer) -> Result<Bytes, Failure> {
     if answer.status.is_success() {
-        return Ok(answer.body);
+        return Ok(answer.body.clone());
     }
-    Err(Failure::Refused(reason(&answer)))
+    Err(Failure::Refused(reason(answer)))
 }
 
 /// Why the sidecar said no: what is pending by name, else the problem's detail, else the status.
@@ -162,8 +179,8 @@ async fn within<T>(
 // === impl Failure ===
 
 impl Failure {
-    /// The process's exit code: 2 if `get` could not reach the sidecar, so that a script can tell
-    /// that from a key that is not there; else 1.
+    /// The process's exit code: 2 if the sidecar could not be reached, so that a script can tell that
+    /// from a key that is not there; else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -5,8 +5,8 @@
 //! what results into a [`Config`], with `objects` (what is watched) and `targets` (where files go).
 //! `connection`, `proxy` and `exec` do all of that for their part. `names`, `units`, `regexes`,
 //! `signals`, `rules` and `files` read single values. `form` is a rule as it would be written,
-//! which `print` shows. `probes` is the configuration of the commands that talk to a running
-//! sidecar.
+//! which `print` shows. `probes` and `client` are the configuration of the commands that talk to
+//! a running sidecar.
 
 use std::path::PathBuf;
 
@@ -15,6 +15,7 @@ use crate::cli::Command;
 pub mod model;
 
 mod check;
+mod client;
 mod connection;
 mod errors;
 mod exec;
@@ -32,9 +33,10 @@ mod regexes;
 mod rules;
 mod signals;
 mod targets;
-mod units;
+pub(crate) mod units;
 mod yaml;
 
+pub use client::{Set, Unset, ValueFrom, Watch};
 pub use errors::Faults;
 pub use model::*;
 pub use probes::{Endpoint, Get, Healthcheck, Probe};
@@ -50,6 +52,12 @@ pub enum Job {
     Check(String),
     /// `attache get`.
     Get(Get),
+    /// `attache watch`.
+    Watch(Watch),
+    /// `attache set`.
+    Set(Set),
+    /// `attache unset`.
+    Unset(Unset),
     /// `attache healthcheck`.
     Healthcheck(Healthcheck),
     /// `attache install`, into that directory.
@@ -76,6 +84,9 @@ pub fn load(command: Option<Command>, found: Vec<String>) -> Result<Job, Faults>
             check::api_alone(&proxy, &mut faults).map(|c| Job::Run(Box::new(c)))
         }
         Some(Command::Get(get)) => probes::get(&get, &mut faults).map(Job::Get),
+        Some(Command::Watch(watch)) => client::watch(&watch, &mut faults).map(Job::Watch),
+        Some(Command::Set(set)) => client::set(&set, &mut faults).map(Job::Set),
+        Some(Command::Unset(unset)) => client::unset(&unset, &mut faults).map(Job::Unset),
         Some(Command::Healthcheck(healthcheck)) => {
             probes::healthcheck(&healthcheck, &mut faults).map(Job::Healthcheck)
         }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Reading order: [`store`] (what attache knows), [`source`] (where it comes from), [`api`] and
-//! [`router`] (how it is served), [`react`] (when), [`files`] and [`actions`] (what is written and
+//! [`router`] (how it is served), [`discover`] (services and their endpoints), [`react`] (when), [`files`] and [`actions`] (what is written and
 //! who is told), [`state`] (what outlives attache), [`mod@exec`] (a command with its environment),
 //! [`app`] (how it is put together). ARCHITECTURE.md says which module may know which.
 
@@ -17,6 +17,7 @@ pub mod app;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod discover;
 pub mod exec;
 pub mod failpoint;
 pub mod files;

@@ -1,6 +1,7 @@
 //! The `attache` binary: reads its command line and maps errors to exit codes.
 //!
-//! 0: done; 1: failed; 2: `get` could not reach the sidecar; 64: wrong flags or files (EX_USAGE
+//! 0: done; 1: failed; 2: `get`, `watch`, `set` or `unset` could not reach the
+//! sidecar; 64: wrong flags or files (EX_USAGE
 //! of sysexits.h). `exec` exits as its command did, with 128+n if signal n ended it, 126 if it
 //! cannot be executed, 127 if there is none.
 
@@ -61,6 +62,16 @@ fn perform(runtime: &tokio::runtime::Runtime, job: Job) -> ExitCode {
         Job::Get(get) => runtime
             .block_on(app::get(&get, &mut io::stdout().lock()))
             .err(),
+        Job::Watch(watch) => {
+            let say = |text: &str| tell(&format_args!("attache: {text}"));
+            runtime
+                .block_on(app::watch(&watch, io::stdout(), &say))
+                .err()
+        }
+        Job::Set(set) => runtime
+            .block_on(app::set(&set, &mut io::stdin().lock()))
+            .err(),
+        Job::Unset(unset) => runtime.block_on(app::unset(&unset)).err(),
         Job::Install(dir) => app::install(&dir).err(),
         Job::Healthcheck(healthcheck) => {
             // A probe knows healthy and not healthy, and no more.

@@ -56,6 +56,13 @@ pub struct Files {
     pub result: &'static str,
 }
 
+/// Labels of a write of a ConfigMap.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Write {
+    /// `ok`, `absent`, `precondition`, `refused` or `failed`.
+    pub outcome: &'static str,
+}
+
 /// Labels of a failure.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Reason {
@@ -74,6 +81,12 @@ pub struct Metrics {
     pub http_connections: Gauge,
     /// Connections that could not be accepted.
     pub http_accept_errors: Counter,
+    /// Long-polls that wait.
+    pub http_long_polls: Gauge,
+    /// Event streams open.
+    pub http_streams: Gauge,
+    /// Events sent on streams.
+    pub http_stream_events: Counter,
     /// Proxied requests that the API server gave no answer to.
     pub proxy_errors: Family<Reason, Counter>,
     /// 1 while a scope is in contact with its source.
@@ -96,6 +109,8 @@ pub struct Metrics {
     pub changes: Counter,
     /// Actions run, by kind and result.
     pub actions: Family<Action, Counter>,
+    /// Writes of ConfigMaps for clients, by how they ended.
+    pub writes: Family<Write, Counter>,
     /// Directories and files written, by result.
     pub files: Family<Files, Counter>,
     /// How long actions took.
@@ -126,6 +141,9 @@ impl Metrics {
             http_request_duration: Family::new_with_constructor(request_histogram),
             http_connections: Gauge::default(),
             http_accept_errors: Counter::default(),
+            http_long_polls: Gauge::default(),
+            http_streams: Gauge::default(),
+            http_stream_events: Counter::default(),
             proxy_errors: Family::default(),
             scope_live: Family::default(),
             scope_age: Family::default(),
@@ -137,6 +155,7 @@ impl Metrics {
             upstream_silence: Gauge::default(),
             changes: Counter::default(),
             actions: Family::default(),
+            writes: Family::default(),
             files: Family::default(),
             action_duration: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
             registry: Arc::default(),
@@ -171,9 +190,29 @@ impl Metrics {
             self.http_accept_errors.clone(),
         );
         r.register(
+            "http_long_polls",
+            "Long-polls that wait",
+            self.http_long_polls.clone(),
+        );
+        r.register(
+            "http_streams",
+            "Event streams open",
+            self.http_streams.clone(),
+        );
+        r.register(
+            "http_stream_events",
+            "Events sent on streams",
+            self.http_stream_events.clone(),
+        );
+        r.register(
             "proxy_errors",
             "Proxied requests without an answer of the API server, by reason",
             self.proxy_errors.clone(),
+        );
+        r.register(
+            "writes",
+            "Writes of ConfigMaps for clients, by outcome",
+            self.writes.clone(),
         );
         self.register_sources(r);
     }

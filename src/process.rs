@@ -6,6 +6,7 @@
 //! end. Programs that attache starts itself are [`Children`].
 
 mod children;
+mod dispositions;
 mod find;
 mod handle;
 mod stop;
@@ -16,12 +17,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use procfs::process::{Process, Status};
+use procfs::process::Process;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::config::{ProcessMatch, SignalAction};
 pub use children::{Child, Children, Orphans};
+pub(crate) use dispositions::Dispositions;
 use find::Candidate;
 pub use stop::{Instance, Older, StopError, Stopped, stop};
 
@@ -181,7 +183,7 @@ pub fn signal(action: &SignalAction, since: Instant) -> Result<Signalled, Signal
 struct Opened {
     process: Found,
     handle: OwnedFd,
-    status: Status,
+    dispositions: Dispositions,
 }
 
 // === impl Opened ===
@@ -207,11 +209,11 @@ impl Opened {
         if !again.is_some_and(|now| now.start == candidate.start && now.matches(target)) {
             return Ok(None);
         }
-        match Process::new(candidate.pid).and_then(|p| p.status()) {
-            Ok(status) => Ok(Some(Self {
+        match Process::new(candidate.pid).and_then(|p| Dispositions::of(&p)) {
+            Ok(dispositions) => Ok(Some(Self {
                 process,
                 handle,
-                status,
+                dispositions,
             })),
             Err(procfs::ProcError::NotFound(_)) => Ok(None),
             Err(error) => Err(failed(&error)),
@@ -227,9 +229,9 @@ impl Opened {
                 let ours = rustix::process::geteuid().as_raw();
                 Err(SignalError::NotPermitted {
                     process: self.process.clone(),
-                    theirs: self.status.ruid,
+                    theirs: self.dispositions.uid,
                     ours,
-                    also: if self.status.ruid == ours {
+                    also: if self.dispositions.uid == ours {
                         "; the UIDs being the same, a seccomp, AppArmor or SELinux profile forbids it"
                     } else {
                         ""
@@ -249,34 +251,13 @@ fn send(action: &SignalAction, signal: Signal, candidate: &Candidate) -> Result<
     let Some(opened) = Opened::new(candidate, &action.target)? else {
         return Ok(false);
     };
-    if !survives(&opened.status, signal) {
+    if !opened.dispositions.survives(signal) {
         return Err(SignalError::NotCaught {
             process: opened.process,
             signal: action.signal.name.clone(),
         });
     }
     opened.send(signal)
-}
-
-/// Whether the signal cannot end the process by its default: it has a handler, or the default is
-/// another.
-pub(crate) fn survives(status: &Status, signal: Signal) -> bool {
-    status.sigcgt & (1 << (signal.as_raw() - 1)) != 0 || !ends_by_default(signal)
-}
-
-/// Whether the signal's default action ends the process (signal(7), "Standard signals").
-fn ends_by_default(signal: Signal) -> bool {
-    ![
-        Signal::CHILD,
-        Signal::CONT,
-        Signal::STOP,
-        Signal::TSTP,
-        Signal::TTIN,
-        Signal::TTOU,
-        Signal::URG,
-        Signal::WINCH,
-    ]
-    .contains(&signal)
 }
 
 /// Whether a process that started at `start`, in clock ticks since boot (proc_pid_stat(5)), did so

@@ -19,7 +19,7 @@ pub mod snapshot;
 pub mod writer;
 
 pub use content::{Content, ETag, Tags, Value};
-pub use discovered::Discovered;
+pub use discovered::{Discovered, EndpointSlice};
 pub use object::{Kind, Object, ObjectRef, PAUSE, RawObject};
 pub use reader::Reader;
 pub use scope::{Contact, Scope, ScopeSpec, Selects};

@@ -14,6 +14,7 @@ mod lease;
 mod loaded;
 mod proxy;
 mod slot;
+mod status;
 mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,7 @@ pub use credentials::{CredentialsError, pod_namespace};
 pub use heard::Heard;
 pub use lease::{Lease, WATCHES_PER_CONNECTION, WatchClient};
 pub use proxy::{BodyError, Identity, ProxyClient, SendError};
+pub use status::{Status, StatusCause, StatusDetails};
 pub use words::causes;
 
 use lease::Connection;

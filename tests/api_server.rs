@@ -24,12 +24,16 @@ mod crash;
 #[allow(unreachable_pub, reason = "as in the support: nothing outside uses it")]
 #[path = "api_server/differential.rs"]
 mod differential;
+#[path = "api_server/discovery.rs"]
+mod discovery;
 #[path = "api_server/examples.rs"]
 mod examples;
 #[path = "api_server/kubectl.rs"]
 mod kubectl;
 #[path = "api_server/restarts.rs"]
 mod restarts;
+#[path = "api_server/writes.rs"]
+mod writes;
 
 use std::path::Path;
 use std::sync::Arc;

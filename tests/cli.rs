@@ -30,7 +30,7 @@ fn output(mut command: Command) -> (i32, String, String) {
 
 #[test]
 fn the_help_is_the_documented_one() {
-    for command in ["", "run", "exec", "proxy", "check"] {
+    for command in ["", "run", "exec", "proxy", "check", "watch", "set", "unset"] {
         let args = [command, "--help"];
         let args = if command.is_empty() {
             &args[1..]
@@ -114,6 +114,11 @@ fn a_command_line_without_sense_is_64_too() {
         &[][..],
         &["rnu"],
         &["get"],
+        &["watch"],
+        &["watch", "web", "--exec"],
+        &["set", "web"],
+        &["set", "secret:db", "K=v"],
+        &["unset", "web"],
         &["run", "--port"],
         &["install"],
         &["proxy", "pods"],
@@ -318,4 +323,82 @@ fn a_named_server_gets_only_what_the_flags_give() {
     ] {
         assert!(head.contains(says), "{says}: {head}");
     }
+}
+
+/// A sidecar that streams two states of a key and then refuses.
+fn streaming_sidecar() -> (String, std::thread::JoinHandle<Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let event = |name: &str, value: &str| {
+        format!(
+            "event: {name}\nid: \"{value}\"\n\
+             data: {{\"key\":\"K\",\"value\":\"{value}\",\"resourceVersion\":\"7\"}}\n\n"
+        )
+    };
+    let answers = [
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n{}{}",
+            event("snapshot", "one"),
+            event("change", "two")
+        ),
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 22\r\n\r\n{\"detail\":\"not yours\"}".to_owned(),
+    ];
+    let serving = std::thread::spawn(move || {
+        let mut heads = Vec::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            heads.push(String::from_utf8(head).unwrap().to_ascii_lowercase());
+        }
+        heads
+    });
+    (port, serving)
+}
+
+#[test]
+fn watch_runs_a_command_for_the_last_state_and_tells_a_refusal() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let (port, serving) = streaming_sidecar();
+    let mut command = attache(&[
+        "watch", "a/web", "K", "-p", &port, "--exec", "/bin/sh", "-c",
+    ]);
+    let script = "/bin/cat >\"$1\"; echo \"$ATTACHE_WATCH_NAME/$ATTACHE_WATCH_KEY\"";
+    command.args([script, "--"]).arg(&out);
+    let (code, stdout, stderr) = output(command);
+    assert_eq!(code, 1, "{stderr}");
+    assert_eq!(fs::read_to_string(out).unwrap(), "two");
+    assert!(stdout.ends_with("web/K\n"), "{stdout}");
+    let lines: Vec<_> = stderr.lines().collect();
+    assert!(
+        lines.len() == 2 && lines[0].contains("trying again") && lines[1] == "attache: not yours",
+        "{stderr}"
+    );
+    let heads = serving.join().unwrap();
+    assert!(
+        heads[0].starts_with("get /kv/a/web/k http/1.1\r\n"),
+        "{heads:?}"
+    );
+    assert!(
+        heads[1].contains("\r\nlast-event-id: \"two\"\r\n"),
+        "{heads:?}"
+    );
+}
+
+#[test]
+fn set_reads_standard_input() {
+    let (port, serving) = sidecar("405 Method Not Allowed", r#"{"detail":"--allow-writes"}"#);
+    let mut command = attache(&["set", "a/web", "--from-file=K=-", "-p", &port]);
+    command.stdin(Stdio::from(fs::File::open("/dev/null").unwrap()));
+    assert_eq!(
+        output(command),
+        (1, String::new(), "attache: --allow-writes\n".to_owned())
+    );
+    assert!(serving.join().unwrap().starts_with("POST /kv/a/web "));
 }

@@ -234,3 +234,83 @@ async fn an_app_that_reads_per_request_moves_without_a_restart() {
     })
     .await;
 }
+
+/// A program of `examples/clients` beside attache: it reads, waits for the next value, and follows.
+async fn reads_waits_and_follows(mut client: Command) {
+    let manifests = Manifests::of("hello");
+    let mut attache = Attache::start("run", &manifests, &["--port=0"], &[]);
+    let line = attache.line().await;
+    let address = line.strip_prefix("Starting to serve on ").unwrap();
+    eventually("ready", LIMIT, async || {
+        get(&format!("http://{address}/-/ready")).await.0 == 200
+    })
+    .await;
+    client.arg(format!("http://{address}/kv/default/hello/GREETING"));
+    let mut client = Following::start(client);
+    assert_eq!(client.line().await, "read Hello from a file");
+
+    manifests.replace("hello.yaml", "Hello from", "Good evening from");
+    assert_eq!(client.line().await, "changed Good evening from a file");
+
+    let followed = async |client: &mut Following, value: &str| {
+        let data = loop {
+            let line = client.line().await;
+            // Some print the stream as it is, some what it says.
+            let told = line.strip_prefix("event ").or(line.strip_prefix("data: "));
+            if let Some(data) = told {
+                break serde_json::from_str::<serde_json::Value>(data).unwrap();
+            }
+        };
+        assert_eq!((&data["key"], &data["value"]), (&"GREETING".into(), &value.into()));
+    };
+    followed(&mut client, "Good evening from a file").await;
+    manifests.replace("hello.yaml", "Good evening from", "Good night from");
+    followed(&mut client, "Good night from a file").await;
+}
+
+/// The example for that interpreter, or `go run`.
+fn client(runtime: &[&str], program: &str) -> Command {
+    let mut command = Command::new(runtime[0]);
+    command.args(&runtime[1..]).arg(example(program));
+    command
+}
+
+#[tokio::test]
+async fn a_shell_script_reads_waits_and_follows() {
+    reads_waits_and_follows(client(&["sh"], "clients/client.sh")).await;
+}
+
+#[tokio::test]
+async fn a_python_program_reads_waits_and_follows() {
+    reads_waits_and_follows(client(&["python3"], "clients/client.py")).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Node.js, which scripts/client-libraries installs"]
+async fn a_node_program_reads_waits_and_follows() {
+    reads_waits_and_follows(client(&["node"], "clients/client.mjs")).await;
+}
+
+#[tokio::test]
+#[ignore = "needs Go, which scripts/client-libraries installs"]
+async fn a_go_program_reads_waits_and_follows() {
+    reads_waits_and_follows(client(&["go", "run"], "clients/client.go")).await;
+}
+
+#[test]
+fn the_clients_are_under_25_lines() {
+    let mut seen = 0;
+    for entry in fs::read_dir(example("clients")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().map(str::trim);
+        let comments = ["//", "#", "\"\"\""];
+        let code = lines.filter(|l| !l.is_empty() && !comments.iter().any(|c| l.starts_with(c)));
+        assert!(code.count() < 25, "{}", path.display());
+        seen += 1;
+    }
+    assert_eq!(seen, 4);
+}

@@ -8,7 +8,14 @@
     reason = "a failure here fails the test that asked"
 )]
 
+#[path = "faults/demands.rs"]
+mod demands;
+#[path = "faults/discovery.rs"]
+mod discovery;
 mod support;
+
+#[path = "faults/writes.rs"]
+mod writes;
 
 use std::time::Duration;
 

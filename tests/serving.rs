@@ -18,5 +18,7 @@ mod support;
 mod lifecycle;
 #[path = "serving/malformed.rs"]
 mod malformed;
+#[path = "serving/push.rs"]
+mod push;
 #[path = "serving/reading.rs"]
 mod reading;

@@ -64,6 +64,8 @@ impl Api {
 
     fn update_scopes(&self) {
         let snapshot = self.reader.snapshot();
+        let discovered = self.discovered();
+        let discovered = discovered.iter().flat_map(|snapshot| snapshot.scopes());
         let m = &self.metrics;
         // Scopes come and go: what is not set again below must not stay.
         m.scope_live.clear();
@@ -71,7 +73,7 @@ impl Api {
         m.scope_objects.clear();
         m.scope_bytes.clear();
         let mut on_demand: Option<Gauges> = None;
-        for scope in snapshot.scopes() {
+        for scope in snapshot.scopes().iter().chain(discovered) {
             if scope.spec().on_demand {
                 on_demand.get_or_insert_default().add(scope);
             } else {

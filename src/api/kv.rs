@@ -1,48 +1,26 @@
 //! `/kv/{namespace}/{configmap}[/{key}]`: objects as JSON, keys as raw bytes.
 
-use std::time::Duration;
-
-use http::header::{AGE, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 
-use super::problem::{problem, unavailable};
+use super::fetch::{self, Asked};
+use super::held::{Held, Origin};
+use super::problem::problem;
+use super::push::Mode;
 use super::query::Query;
-use super::{Answer, Api, NOSNIFF, whole};
+use super::{Answer, Api};
 use crate::http::Peer;
-use crate::store::demand::{Demander, Unmet};
-use crate::store::{ETag, Kind, Lookup, Object, Scope, Selects};
+use crate::store::demand::Demander;
+use crate::store::{Kind, Lookup, Object, Scope, Selects};
 
-mod precondition;
+pub(super) mod precondition;
+mod stream;
 pub mod target;
 
 pub use target::{Malformed, Target};
 
 /// The parameters of reads.
 pub const PARAMETERS: &[&str] = &["wait", "watch"];
-
-/// How long a first read waits for the API server.
-pub const DEMAND_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// `Retry-After` where one more answer of the API server is all that is missing.
-const SOON: u16 = 1;
-
-/// `Retry-After` where something has to expire first.
-const LATER: u16 = 30;
-
-/// `metadata.resourceVersion` of what is served; left out where there is none (files).
-pub const X_RESOURCE_VERSION: HeaderName = HeaderName::from_static("x-resource-version");
-
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
-
-/// How the answer came about (RFC 9211).
-#[derive(Debug, Clone, Copy)]
-enum Origin {
-    /// It was held.
-    Hit,
-    /// This very request had it fetched.
-    Fetched,
-}
 
 // === impl Api ===
 
@@ -55,8 +33,24 @@ impl Api {
         head: &Parts,
         peer: &Peer,
     ) -> Answer {
-        let headers = &head.headers;
-        let _ = (query, peer);
+        match Mode::of(head, query) {
+            Ok(Mode::Once) => {
+                if self.creates_on_read()
+                    && let Some(answer) = Box::pin(self.created_on_read(target, head)).await
+                {
+                    return answer;
+                }
+                self.once(target, &head.headers).await
+            }
+            // Boxed: an idle connection pays for the largest future.
+            Ok(Mode::Wait(wait)) => Box::pin(self.changed(target, wait, head, peer)).await,
+            Ok(Mode::Stream) => Box::pin(self.followed(target, head, peer)).await,
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// Answers with what there is now.
+    async fn once(&self, target: &Target<'_>, headers: &HeaderMap) -> Answer {
         if let Some(answer) = self.held(target, headers, Origin::Hit) {
             return answer;
         }
@@ -81,30 +75,30 @@ impl Api {
         target: &Target<'_>,
         headers: &HeaderMap,
     ) -> Answer {
-        let demand = demander.demand(Selects::Named(target.reference()), false);
-        match tokio::time::timeout(DEMAND_TIMEOUT, demand).await {
-            Err(_) => unavailable(
-                SOON,
-                format!(
-                    "{target} is not held, and the API server did not answer within {} s: try \
-                     again; /-/status says what is wrong",
-                    DEMAND_TIMEOUT.as_secs()
-                ),
-            ),
-            Ok(Err(unmet)) => self::unmet(target, &unmet),
-            Ok(Ok(())) => self
+        match demanded(demander, target, false).await {
+            Ok(()) => self
                 .held(target, headers, Origin::Fetched)
-                .unwrap_or_else(|| {
-                    let detail = format!("{target} was fetched but is gone again: try again");
-                    unavailable(SOON, detail)
-                }),
+                .unwrap_or_else(|| fetch::gone(target)),
+            Err(refusal) => refusal,
         }
     }
 
     /// Answers from the newest snapshot; `None` if no scope answers for the object.
     fn held(&self, target: &Target<'_>, headers: &HeaderMap, origin: Origin) -> Option<Answer> {
         let snapshot = self.reader.snapshot();
-        match snapshot.lookup(target.kind, &target.namespace, &target.name) {
+        let known = snapshot.lookup(target.kind, &target.namespace, &target.name);
+        self.known(&known, target, headers, origin)
+    }
+
+    /// The same from what a snapshot knows of the object.
+    fn known(
+        &self,
+        known: &Lookup<'_>,
+        target: &Target<'_>,
+        headers: &HeaderMap,
+        origin: Origin,
+    ) -> Option<Answer> {
+        match known {
             Lookup::Found(object, scope) => {
                 scope.touch();
                 Some(found(object, scope, target, headers, origin))
@@ -130,14 +124,17 @@ impl Api {
             {
                 None
             }
-            Lookup::Pending(scope) => Some(pending(target, scope)),
-            Lookup::Refused(reason) => {
-                let detail = format!("{target} is not held: {reason}; raise --max-bytes");
-                Some(problem(StatusCode::INSUFFICIENT_STORAGE, detail))
-            }
+            Lookup::Pending(scope) => Some(fetch::pending(target, scope)),
+            Lookup::Refused(reason) => Some(fetch::refused(target, reason)),
             Lookup::Unwatched => None,
         }
     }
+}
+
+/// Has the object fetched and watched, even if it does not exist if it is `awaited`.
+async fn demanded(demander: &Demander, target: &Target<'_>, awaited: bool) -> Result<(), Answer> {
+    let selects = Selects::Named(target.reference());
+    fetch::fetch(demander, selects, awaited, target).await
 }
 
 fn found(
@@ -163,53 +160,16 @@ fn found(
             Some(value) => (&value.etag, "text/plain; charset=utf-8", Some(value)),
         },
     };
-    let mut answer = if precondition::is_held(request, etag) {
-        let mut answer = whole("");
-        *answer.status_mut() = StatusCode::NOT_MODIFIED;
-        answer
-    } else {
-        let body = value.map_or_else(|| content.json(), |value| value.bytes.clone());
-        let mut answer = whole(body);
-        let content_type = HeaderValue::from_static(content_type);
-        answer.headers_mut().reserve(8);
-        answer.headers_mut().insert(CONTENT_TYPE, content_type);
-        answer.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
-        answer
+    let held = Held {
+        etag,
+        content_type,
+        resource_version: object.resource_version_bytes(),
+        age: scope.contact().age(),
+        origin,
     };
-    describe(answer.headers_mut(), object, scope, etag, origin);
-    answer
-}
-
-/// The headers that 200 and 304 share (RFC 9110, section 15.4.5).
-fn describe(headers: &mut HeaderMap, object: &Object, scope: &Scope, etag: &ETag, origin: Origin) {
-    if let Ok(etag) = HeaderValue::from_maybe_shared(etag.as_bytes().clone()) {
-        headers.insert(ETAG, etag);
-    }
-    if !object.resource_version().is_empty()
-        && let Ok(version) = HeaderValue::from_maybe_shared(object.resource_version_bytes().clone())
-    {
-        headers.insert(X_RESOURCE_VERSION, version);
-    }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    let status = match origin {
-        Origin::Hit => "attache; hit",
-        Origin::Fetched => "attache; fwd=uri-miss; stored",
-    };
-    headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
-    if let Some(age) = scope.contact().age() {
-        headers.insert(AGE, HeaderValue::from(age.as_secs()));
-    }
-}
-
-fn pending(target: &Target<'_>, scope: &Scope) -> Answer {
-    let detail = match scope.contact().reason() {
-        Some(reason) => format!(
-            "{target} was not read yet: {reason}; attache keeps trying, and /-/ready says when \
-             it has it"
-        ),
-        None => format!("{target} is being read for the first time: try again"),
-    };
-    unavailable(SOON, detail)
+    held.answer(request, || {
+        value.map_or_else(|| content.json(), |value| value.bytes.clone())
+    })
 }
 
 fn unwatched(target: &Target<'_>) -> Answer {
@@ -232,34 +192,9 @@ fn unwatched(target: &Target<'_>) -> Answer {
     }
 }
 
-/// The one place where an unmet demand becomes a status.
-fn unmet(target: &Target<'_>, unmet: &Unmet) -> Answer {
-    match unmet {
-        // Every API server has ConfigMaps.
-        Unmet::NotFound(message) | Unmet::Unserved(message) => problem(
-            StatusCode::NOT_FOUND,
-            format!("{target} does not exist: {message}"),
-        ),
-        Unmet::Forbidden(message) => problem(
-            StatusCode::FORBIDDEN,
-            format!(
-                "the API server does not let this pod read {target}: {message}; grant get, list \
-                 and watch on it to the pod's service account"
-            ),
-        ),
-        Unmet::TooMany { .. } => unavailable(
-            LATER,
-            format!(
-                "{target} is not held, and {unmet}: name it with --configmap {}/{}, or try again \
-                 once others have expired",
-                target.namespace, target.name
-            ),
-        ),
-        Unmet::Unavailable { message, after } => unavailable(
-            u16::try_from(after.as_secs()).unwrap_or(LATER).max(SOON),
-            format!(
-                "{target} is not held, and the API server is out of reach: {message}; try again"
-            ),
-        ),
+impl Asked for Target<'_> {
+    fn flag(&self) -> String {
+        let (namespace, name) = (&self.namespace, &self.name);
+        format!("--configmap {namespace}/{name}")
     }
 }

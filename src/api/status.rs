@@ -22,6 +22,8 @@ struct Status<'a> {
     max_bytes: usize,
     on_demand: bool,
     scopes: Vec<Scope<'a>>,
+    /// The scopes of Services and EndpointSlices.
+    discovery: Vec<Scope<'a>>,
     objects: Vec<Object<'a>>,
     #[serde(flatten)]
     notes: Notes,
@@ -71,6 +73,8 @@ impl Api {
     #[must_use]
     pub fn status(&self) -> Answer {
         let snapshot = self.reader.snapshot();
+        let discovered = self.discovered();
+        let discovered = discovered.iter().flat_map(|snapshot| snapshot.scopes());
         let pending = self.readiness.check().err();
         let status = Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -83,6 +87,7 @@ impl Api {
             max_bytes: self.max_bytes,
             on_demand: self.demander.is_some(),
             scopes: snapshot.scopes().iter().map(scope).collect(),
+            discovery: discovered.map(scope).collect(),
             objects: objects(&snapshot),
             notes: self.board.notes(),
         };
@@ -95,6 +100,10 @@ impl Api {
 
 fn scope(scope: &store::Scope) -> Scope<'_> {
     let contact = scope.contact();
+    let mut refused = BTreeMap::new();
+    for (reference, reason) in scope.refused() {
+        refused.insert(reference.to_string(), &**reason);
+    }
     Scope {
         name: &scope.spec().name,
         on_demand: scope.spec().on_demand,
@@ -108,11 +117,7 @@ fn scope(scope: &store::Scope) -> Scope<'_> {
         reason: contact.reason(),
         objects: scope.objects().len(),
         bytes: bytes_held(scope),
-        refused: scope
-            .refused()
-            .iter()
-            .map(|(reference, reason)| (reference.to_string(), &**reason))
-            .collect(),
+        refused,
     }
 }
 
@@ -121,7 +126,10 @@ fn objects(snapshot: &Snapshot) -> Vec<Object<'_>> {
     entries
         .map(|entry| {
             let (object, reference) = (&entry.object, entry.object.reference());
-            let values = object.content().values().iter();
+            let mut keys = BTreeMap::new();
+            for (key, value) in object.content().values() {
+                keys.insert(&**key, value.bytes.len());
+            }
             Object {
                 kind: reference.kind.as_str(),
                 namespace: &reference.namespace,
@@ -131,9 +139,7 @@ fn objects(snapshot: &Snapshot) -> Vec<Object<'_>> {
                 uid: object.uid(),
                 etag: object.content().etag().as_str(),
                 paused: object.is_paused(),
-                keys: values
-                    .map(|(key, value)| (&**key, value.bytes.len()))
-                    .collect(),
+                keys,
             }
         })
         .collect()

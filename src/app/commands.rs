@@ -1,7 +1,7 @@
 //! What the binary runs: the sidecar until a signal, and the client's commands.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use super::{App, Bound, Fatal};
 use crate::cli::{self, Parsed};
-use crate::client::{self, Failure};
-use crate::config::{self, Config, Get, Healthcheck, Job};
+use crate::client::{self, Failure, Say};
+use crate::config::{self, Config, Get, Healthcheck, Job, Set, Unset, Watch};
 use crate::exec;
 
 /// Runs the sidecar until SIGTERM or SIGINT, where a second one ends it at once, or `attache exec`
@@ -107,6 +107,41 @@ pub fn config_from<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<Config
 /// As [`client::get`].
 pub async fn get(get: &Get, out: &mut impl Write) -> Result<(), Failure> {
     client::get(get, out).await
+}
+
+/// `attache watch`: shows what the sidecar serves until SIGTERM or SIGINT. `say` gets what is not for
+/// `out`.
+///
+/// # Errors
+/// As [`client::watch`].
+pub async fn watch(
+    watch: &Watch,
+    out: impl Write + Send + 'static,
+    say: Say<'_>,
+) -> Result<(), Failure> {
+    let mut term = signal(SignalKind::terminate()).map_err(Failure::Signals)?;
+    let mut int = signal(SignalKind::interrupt()).map_err(Failure::Signals)?;
+    tokio::select! {
+        watched = client::watch(watch, out, say) => watched,
+        _ = term.recv() => Ok(()),
+        _ = int.recv() => Ok(()),
+    }
+}
+
+/// `attache set`; `stdin` is read if a value comes from there.
+///
+/// # Errors
+/// As [`client::set`].
+pub async fn set(set: &Set, stdin: &mut impl Read) -> Result<(), Failure> {
+    client::set(set, stdin).await
+}
+
+/// `attache unset`.
+///
+/// # Errors
+/// As [`client::unset`].
+pub async fn unset(unset: &Unset) -> Result<(), Failure> {
+    client::unset(unset).await
 }
 
 /// `attache healthcheck`.

@@ -33,7 +33,8 @@ pub(super) async fn upstream(config: &Config) -> Result<Option<Upstream>, Fatal>
         .objects
         .iter()
         .any(|o| !(o.optional && mounted(&o.object)));
-    let required = named || !source.selectors.is_empty() || source.mounts.is_empty();
+    let watched = !source.selectors.is_empty() || !source.discover.is_empty();
+    let required = named || watched || source.mounts.is_empty();
     let wanted = required || source.on_demand || config.proxy.is_some();
     if source.dir.is_some() || !wanted {
         return Ok(None);
@@ -95,7 +96,8 @@ pub(super) fn start(
 }
 
 /// Watches Services and EndpointSlices of the namespaces that are named, and of others as they are
-/// asked for.
+/// asked for. Readiness does not wait for them: a server without EndpointSlices must not keep an app
+/// from its ConfigMaps. They are held apart, and have `--max-bytes` to themselves.
 fn start_discovery(app: &mut App, source: &config::Source) {
     let Some(upstream) = app.upstream.clone() else {
         return;
@@ -110,7 +112,7 @@ fn start_discovery(app: &mut App, source: &config::Source) {
     }
     let asked = |app| start_on_demand(app, &writer, reader.clone(), &upstream);
     let demander = source.on_demand.then(|| asked(app));
-    app.discovery = Some(Discovery { reader, demander });
+    app.discovery = Some(Discovery::new(reader, demander));
 }
 
 /// The objects that are named, and whether each is optional. Only here is it known which namespace
@@ -232,11 +234,9 @@ fn start_dir(
         Wanted::Scope(selects.clone()),
         app.readiness.pending(selects.to_string()),
     ));
-    let named: BTreeSet<ObjectRef> = source
-        .objects
-        .iter()
-        .map(|object| names.object(object.kind, &object.object))
-        .collect();
+    let objects = source.objects.iter();
+    let mut named = BTreeSet::new();
+    named.extend(objects.map(|object| names.object(object.kind, &object.object)));
     let mut secrets = named.clone();
     secrets.retain(|reference| reference.kind == Kind::Secret);
     let options = dir::Options {
@@ -291,5 +291,21 @@ mod tests {
         let watched = watched(&config.source, &names);
         assert_eq!(watched.len(), 2, "{watched:?}");
         assert_eq!(watched[0], Selects::Named(reference));
+    }
+
+    #[tokio::test]
+    async fn a_namespace_to_discover_needs_an_api_server_even_where_all_else_is_mounted() {
+        let flags = [
+            "attache",
+            "run",
+            "--mount=web=/etc/web",
+            "--no-on-demand",
+            "--no-proxy",
+            "--kubeconfig=/nonexistent",
+        ];
+        let config = config_from(flags).unwrap();
+        assert!(upstream(&config).await.unwrap().is_none());
+        let config = config_from(flags.into_iter().chain(["--discover=default"])).unwrap();
+        assert!(upstream(&config).await.is_err());
     }
 }

@@ -36,6 +36,12 @@ pub enum Command {
     Check(Box<Run>),
     /// Print a ConfigMap, or one key's raw value, from the running sidecar
     Get(Get),
+    /// Print a ConfigMap, or one key's raw value, now and after each change; or run a command with it
+    Watch(Watch),
+    /// Set keys of a ConfigMap through the running sidecar, which needs --allow-writes
+    Set(Box<Set>),
+    /// Remove keys of a ConfigMap through the running sidecar, which needs --allow-writes
+    Unset(Unset),
     /// Ask the running sidecar whether it is ready (or live): exit code 0 or 1
     Healthcheck(Healthcheck),
     /// Copy this binary to DIR/attache, for images without a shell
@@ -272,6 +278,73 @@ pub struct Get {
     #[command(flatten)]
     pub sidecar: Sidecar,
     /// Give up after this long [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+}
+
+/// The arguments of `attache watch`.
+#[derive(Debug, Default, Args)]
+pub struct Watch {
+    /// The ConfigMap; secret:NAME for a Secret
+    #[arg(value_name = "[NS/]CONFIGMAP")]
+    pub object: String,
+    /// Follow this key's value, byte by byte, instead of the JSON of all keys
+    #[arg(value_name = "KEY")]
+    pub key: Option<String>,
+    /// The namespace; else the sidecar's
+    #[arg(short, long, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// Where the sidecar is.
+    #[command(flatten)]
+    pub sidecar: Sidecar,
+    /// Run this command, instead of printing, with the value on its standard input; all that follows
+    /// is the command's
+    #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true)]
+    pub exec: Vec<OsString>,
+}
+
+/// The arguments of `attache set`.
+#[derive(Debug, Default, Args)]
+pub struct Set {
+    /// The ConfigMap; it is created if there is none
+    #[arg(value_name = "[NS/]CONFIGMAP")]
+    pub object: String,
+    /// A key and its new value; other keys stay as they are
+    #[arg(value_name = "KEY=VALUE")]
+    pub values: Vec<String>,
+    /// A key and the file that holds its new value; - is standard input (repeatable)
+    #[arg(long, value_name = "KEY=PATH")]
+    pub from_file: Vec<String>,
+    /// Write only if the ConfigMap has this ETag still
+    #[arg(long, value_name = "ETAG")]
+    pub if_match: Option<String>,
+    /// The namespace; else the sidecar's
+    #[arg(short, long, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// Where the sidecar is.
+    #[command(flatten)]
+    pub sidecar: Sidecar,
+    /// Give up after this long [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+}
+
+/// The arguments of `attache unset`.
+#[derive(Debug, Default, Args)]
+pub struct Unset {
+    /// The ConfigMap
+    #[arg(value_name = "[NS/]CONFIGMAP")]
+    pub object: String,
+    /// The keys; one that is not there is no error
+    #[arg(value_name = "KEY", required = true)]
+    pub keys: Vec<String>,
+    /// The namespace; else the sidecar's
+    #[arg(short, long, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// Where the sidecar is.
+    #[command(flatten)]
+    pub sidecar: Sidecar,
+    /// Give up after this long [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
 }

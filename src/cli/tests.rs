@@ -175,19 +175,22 @@ fn every_flag_of_every_command_can_come_from_the_environment() {
     let cli = Cli::command();
     let mut seen = 0;
     for (name, rest) in [
-        ("run", None),
-        ("exec", Some("--")),
-        ("check", None),
-        ("proxy", None),
-        ("get", Some("web")),
-        ("healthcheck", None),
+        ("run", &[][..]),
+        ("exec", &["--"]),
+        ("check", &[]),
+        ("proxy", &[]),
+        ("get", &["web"]),
+        ("watch", &["web"]),
+        ("set", &["web", "K=v"]),
+        ("unset", &["web", "K"]),
+        ("healthcheck", &[]),
     ] {
         let command = cli.find_subcommand(name).unwrap();
         for arg in command.get_arguments() {
             let Some(long) = arg.get_long() else { continue };
             let variable = format!("ATTACHE_{}", long.to_uppercase().replace('-', "_"));
             let mut args: Vec<OsString> = vec!["attache".into(), name.into()];
-            args.extend(rest.map(OsString::from));
+            args.extend(rest.iter().map(OsString::from));
             let matches = cli.clone().try_get_matches_from(&args).unwrap();
             let environment = [(variable.into(), OsString::from("1"))].into();
             let given = env::merge(&cli, &matches, &environment, &mut args, &mut Vec::new());

@@ -17,6 +17,11 @@ async fn sidecar(listener: TcpListener, answers: Vec<String>) -> Vec<String> {
 }
 
 async fn request_line(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+    head(stream).await.lines().next().unwrap().to_owned()
+}
+
+/// The head of a request, up to its empty line.
+pub(super) async fn head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
@@ -26,10 +31,10 @@ async fn request_line(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Strin
         head.to_lowercase().contains("\r\nhost: localhost\r\n"),
         "{head}"
     );
-    head.lines().next().unwrap().to_owned()
+    head
 }
 
-fn answer(status: &str, body: &str) -> String {
+pub(super) fn answer(status: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
@@ -49,7 +54,7 @@ fn get_of(endpoint: Endpoint, namespace: Option<&str>, key: Option<&str>) -> Get
     }
 }
 
-async fn listen() -> (TcpListener, Endpoint) {
+pub(super) async fn listen() -> (TcpListener, Endpoint) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = Endpoint::Tcp(listener.local_addr().unwrap());
     (listener, endpoint)

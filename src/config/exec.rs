@@ -29,6 +29,9 @@ pub(crate) fn exec(args: &cli::Exec, faults: &mut Faults) -> Option<Config> {
         settings.on_demand = Some(false);
         settings.proxying = Some(false);
         settings.proxy = ProxySettings::default();
+        settings.discover = None;
+        settings.allow_writes = None;
+        settings.create_on_read = None;
         Listener::None
     };
     let exec = command(args, &mut Reader::new(from_env, faults));
@@ -99,6 +102,9 @@ fn refuse_listening(run: &cli::Run, faults: &mut Faults) {
         ("accept-hosts", listen.accept_hosts.is_some()),
         ("max-connections", listen.max_connections.is_some()),
         ("allow-non-loopback", run.allow_non_loopback.is_some()),
+        ("discover", !run.discover.is_empty()),
+        ("allow-writes", run.allow_writes.is_some()),
+        ("create-on-read", run.create_on_read.is_some()),
         ("accept-paths", forward.accept_paths.is_some()),
         ("reject-paths", forward.reject_paths.is_some()),
         ("reject-methods", forward.reject_methods.is_some()),

@@ -1,4 +1,5 @@
-//! The configuration of the commands that talk to a running sidecar.
+//! The configuration of the commands that ask a running sidecar once, and what all commands that talk
+//! to one share.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -64,25 +65,11 @@ pub enum Probe {
 pub(crate) fn get(args: &cli::Get, faults: &mut Faults) -> Option<Get> {
     let endpoint = endpoint(&args.sidecar, faults);
     let timeout = timeout(args.timeout.as_deref(), GET_TIMEOUT, faults);
-    let namespace = args.namespace.as_deref();
-    let namespace = namespace.and_then(|text| faults.take("--namespace", names::namespace(text)));
-    if let Some(key) = args.key.as_deref()
-        && !names::is_data_key(key)
-    {
-        faults.add(
-            "KEY",
-            format!("{key:?} cannot be a key: use letters, digits, '-', '_' and '.'"),
-        );
+    if let Some(key) = &args.key {
+        faults.take("KEY", data_key(key));
     }
-    let (kind, mut object) = faults.take("CONFIGMAP", object(&args.object))?;
-    match (&object.namespace, namespace) {
-        (Some(given), Some(flag)) if *given != flag => faults.add(
-            "CONFIGMAP",
-            format!("its namespace {given} differs from --namespace {flag}: give one"),
-        ),
-        (None, flag) => object.namespace = flag,
-        _ => {}
-    }
+    let target = target(&args.object, args.namespace.as_deref(), faults);
+    let (kind, object) = target?;
     Some(Get {
         endpoint: endpoint?,
         kind,
@@ -104,6 +91,38 @@ pub(crate) fn healthcheck(args: &cli::Healthcheck, faults: &mut Faults) -> Optio
     })
 }
 
+/// Checks a key.
+///
+/// # Errors
+/// A sentence that says what a key may hold.
+pub(super) fn data_key(text: &str) -> Result<String, String> {
+    if names::is_data_key(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{text:?} cannot be a key: use letters, digits, '-', '_' and '.'"
+    ))
+}
+
+/// The object that `[NS/][secret:]NAME` and `--namespace` name; `None` only with a fault.
+pub(super) fn target(
+    text: &str,
+    namespace: Option<&str>,
+    faults: &mut Faults,
+) -> Option<(ObjectKind, ObjectName)> {
+    let namespace = namespace.and_then(|text| faults.take("--namespace", names::namespace(text)));
+    let (kind, mut object) = faults.take("CONFIGMAP", object(text))?;
+    match (&object.namespace, namespace) {
+        (Some(given), Some(flag)) if *given != flag => faults.add(
+            "CONFIGMAP",
+            format!("its namespace {given} differs from --namespace {flag}: give one"),
+        ),
+        (None, flag) => object.namespace = flag,
+        _ => {}
+    }
+    Some((kind, object))
+}
+
 /// Reads `[NS/][secret:]NAME`.
 fn object(text: &str) -> Result<(ObjectKind, ObjectName), String> {
     let (namespace, rest) = match text.split_once('/') {
@@ -123,7 +142,8 @@ fn object(text: &str) -> Result<(ObjectKind, ObjectName), String> {
     ))
 }
 
-fn endpoint(sidecar: &cli::Sidecar, faults: &mut Faults) -> Option<Endpoint> {
+/// Where the sidecar is; `None` only with a fault.
+pub(super) fn endpoint(sidecar: &cli::Sidecar, faults: &mut Faults) -> Option<Endpoint> {
     if let Some(path) = &sidecar.unix_socket {
         return Some(Endpoint::Unix(path.clone()));
     }
@@ -138,7 +158,12 @@ fn endpoint(sidecar: &cli::Sidecar, faults: &mut Faults) -> Option<Endpoint> {
     Some(Endpoint::Tcp(SocketAddr::new(address?, port?)))
 }
 
-fn timeout(text: Option<&str>, default: Duration, faults: &mut Faults) -> Option<Duration> {
+/// `--timeout`; `None` only with a fault.
+pub(super) fn timeout(
+    text: Option<&str>,
+    default: Duration,
+    faults: &mut Faults,
+) -> Option<Duration> {
     match text {
         Some(text) => faults.take("--timeout", units::timeout(text)),
         None => Some(default),

@@ -8,6 +8,7 @@ use super::*;
 use crate::cli::{self, Parsed};
 
 mod proxy;
+mod writes;
 
 /// The configuration of `attache run` with these arguments and, if any, this file.
 pub(super) fn load_run(args: &[&str], file: Option<&str>) -> Result<Config, Faults> {

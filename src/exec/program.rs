@@ -12,7 +12,7 @@ use rustix::process::{Pid, Resource, getpgid, getpgrp, getrlimit};
 use super::ExecError;
 use super::env::Variables;
 use crate::config::Signal;
-use crate::process::{Child, Children, WITHHELD, survives};
+use crate::process::{Child, Children, Dispositions, WITHHELD};
 
 /// What the kernel puts beside arguments and environment, generously.
 const BESIDE: usize = 16 << 10;
@@ -60,10 +60,9 @@ impl Program {
 
     /// The names that attache's environment gives the command.
     pub(super) fn inherited(&self) -> BTreeSet<OsString> {
-        self.inherited
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect()
+        let mut names = BTreeSet::new();
+        names.extend(self.inherited.iter().map(|(name, _)| name.clone()));
+        names
     }
 
     /// How many bytes are left beside its arguments and environment; `None` if the kernel would
@@ -150,10 +149,10 @@ impl Running {
     /// Whether the signal cannot end it: it catches it, or the default does not end a process. One
     /// that is gone survives everything.
     pub(super) fn survives(&self, signal: &Signal) -> bool {
-        let status = Process::new(self.id()).and_then(|process| process.status());
+        let read = Process::new(self.id()).and_then(|process| Dispositions::of(&process));
         let signal = rustix::process::Signal::from_named_raw(signal.number);
-        status.map_or(true, |status| {
-            signal.is_some_and(|signal| survives(&status, signal))
+        read.map_or(true, |read| {
+            signal.is_some_and(|signal| read.survives(signal))
         })
     }
 

@@ -9,6 +9,7 @@ use tokio::signal::unix::{self, SignalKind};
 
 use super::Ended;
 use crate::config::Signal;
+use crate::process::Dispositions;
 
 /// Those that are handled, with the name of each. The last ask to end.
 const HANDLED: [(&str, rustix::process::Signal); 7] = [
@@ -36,13 +37,12 @@ impl Signals {
     /// # Errors
     /// The system's.
     pub fn new() -> io::Result<Self> {
-        let status = Process::myself().and_then(|process| process.status());
-        // Without /proc, none is taken for ignored.
-        let ignored = status.map_or(0, |status| status.sigign);
+        let own = Process::myself().and_then(|process| Dispositions::of(&process));
         let mut streams = Vec::new();
         for (name, signal) in HANDLED {
             let number = signal.as_raw();
-            if ignored & (1 << (number - 1)) != 0 {
+            // Without /proc, none is taken for ignored.
+            if own.as_ref().is_ok_and(|own| own.ignores(signal)) {
                 continue;
             }
             let stream = unix::signal(SignalKind::from_raw(number))?;

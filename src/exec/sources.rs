@@ -96,7 +96,8 @@ impl Sources {
         let changed = self.sources.iter().filter(|source| {
             !source.paused && tag(source.newest.as_ref()) != tag(source.given.as_ref())
         });
-        let names: BTreeSet<String> = changed.map(|source| source.reference.to_string()).collect();
+        let mut names = BTreeSet::new();
+        names.extend(changed.map(|source| source.reference.to_string()));
         names.into_iter().collect()
     }
 
@@ -121,9 +122,11 @@ impl Sources {
     /// Why each object that must exist is not held.
     pub(super) fn missing(&self, snapshot: &Snapshot) -> Vec<String> {
         let missing = self.sources.iter().filter(|source| !source.optional);
-        let reasons: BTreeSet<String> = missing
-            .filter_map(|source| Some(format!("{} {}", source.reference, why(source, snapshot)?)))
-            .collect();
+        let mut reasons = BTreeSet::new();
+        reasons.extend(missing.filter_map(|source| {
+            let why = why(source, snapshot)?;
+            Some(format!("{} {why}", source.reference))
+        }));
         reasons.into_iter().collect()
     }
 }

@@ -141,7 +141,7 @@ pub(super) fn names(dir: impl AsFd) -> io::Result<Vec<OsString>> {
             names.push(name);
         }
     }
-    names.sort();
+    names.sort_unstable();
     Ok(names)
 }
 

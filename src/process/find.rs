@@ -198,7 +198,7 @@ pub(super) fn not_found(target: &ProcessMatch) -> SignalError {
         ProcessMatch::Pidfile(path) => format!("by the pidfile {}", path.display()),
     };
     let mut names: Vec<String> = everybody().iter().map(|c| c.found().name).collect();
-    names.sort();
+    names.sort_unstable();
     names.dedup();
     let more = names.len().saturating_sub(NAMES_LISTED);
     names.truncate(NAMES_LISTED);

@@ -167,7 +167,7 @@ mod tests {
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect();
-        names.sort();
+        names.sort_unstable();
         names
     }
 

@@ -90,15 +90,18 @@ impl Ledger {
         let restored = restored.cloned().unwrap_or_default();
         let of_rule = |of: &ObjectRef| object.as_ref().is_none_or(|object| object == of);
         let told = restored.told.into_iter().filter(|(of, _)| of_rule(of));
-        let told: BTreeMap<_, _> = told.map(|(of, tags)| (of, Told::Tags(tags))).collect();
+        let mut tags = BTreeMap::new();
+        tags.extend(told.map(|(of, tags)| (of, Told::Tags(tags))));
         let mut shown = restored.shown;
         shown.retain(|of, _| of_rule(of));
+        let mut unseen = BTreeSet::new();
+        unseen.extend(tags.keys().chain(shown.keys()).cloned());
         Self {
             keys: when.keys.clone(),
-            unseen: told.keys().chain(shown.keys()).cloned().collect(),
+            unseen,
             untold: BTreeSet::new(),
             resumes,
-            told,
+            told: tags,
             shown,
             meanwhile: Shown::new(),
             moved: false,
@@ -114,7 +117,8 @@ impl Ledger {
     /// What is to be kept over a restart of attache. `intent` is what an attempt is about to show
     /// to the app: should attache end before the attempt does, the app may have read it.
     pub(super) fn state(&self, intent: Option<&Pending>) -> RuleState {
-        let told = self.told.iter();
+        let mut told = BTreeMap::new();
+        told.extend(self.told.iter().map(|(of, told)| (of.clone(), told.tags())));
         let mut shown = self.shown.clone();
         for (reference, content) in intent.iter().flat_map(|pending| pending.contents.iter()) {
             note(
@@ -124,7 +128,7 @@ impl Ledger {
             );
         }
         RuleState {
-            told: told.map(|(of, told)| (of.clone(), told.tags())).collect(),
+            told,
             shown,
             acted: None,
             progress: None,
@@ -275,7 +279,7 @@ impl Ledger {
             }
         };
         references.retain(|reference| !self.unseen.contains(*reference));
-        references.sort();
+        references.sort_unstable();
         references.dedup();
         let mut differences = Vec::new();
         for reference in references {

@@ -1,6 +1,6 @@
 //! Moves rules from one thing to the next: files first, then actions in the order of the rules.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -88,9 +88,10 @@ impl Reactor {
         board: Board,
         metrics: Metrics,
     ) -> Self {
-        let unseen = lanes.iter().flat_map(|lane| lane.ledger.unseen().cloned());
+        let mut unseen = BTreeSet::new();
+        unseen.extend(lanes.iter().flat_map(|lane| lane.ledger.unseen().cloned()));
         Self {
-            seen: Seen::expecting(unseen.collect()),
+            seen: Seen::expecting(unseen),
             lanes,
             filing,
             keeper,

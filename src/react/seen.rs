@@ -161,8 +161,12 @@ impl Seen {
             snapshot.get(reference).is_some() || missed(reference, sight, snapshot, &mut observed)
         });
         let scopes = || snapshot.scopes().iter();
-        self.populated = scopes().filter(|s| s.populated()).map(key).collect();
-        self.restored = scopes().filter(|s| s.restored()).map(key).collect();
+        self.populated.clear();
+        self.populated
+            .extend(scopes().filter(|s| s.populated()).map(key));
+        self.restored.clear();
+        self.restored
+            .extend(scopes().filter(|s| s.restored()).map(key));
         // Without any scope, attache has but begun.
         let begun = snapshot.declared().next().is_some();
         if begun && !self.expected.is_empty() && snapshot.declared().all(Scope::synced) {

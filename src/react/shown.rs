@@ -45,6 +45,6 @@ pub(super) fn returned(
         }
     }
     for list in [&mut keys.added, &mut keys.changed, &mut keys.removed] {
-        list.sort();
+        list.sort_unstable();
     }
 }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest;
 
 use crate::store::diff::{self, KeyChanges};
-use crate::store::{Content, ObjectRef};
+use crate::store::{Content, ObjectRef, Value};
 
 /// A content that a rule was told of.
 #[derive(Debug)]
@@ -40,9 +40,10 @@ impl Told {
         match self {
             Self::Content(told) => {
                 let values = told.values().iter();
-                values
-                    .map(|(key, value)| (key.to_string(), value.etag.as_str().to_owned()))
-                    .collect()
+                let tag = |value: &Value| value.etag.as_str().to_owned();
+                let mut tags = BTreeMap::new();
+                tags.extend(values.map(|(key, value)| (key.to_string(), tag(value))));
+                tags
             }
             Self::Tags(tags) => tags.clone(),
         }

@@ -17,8 +17,7 @@ pub fn is_read(name: &str) -> bool {
 /// The annotations attache reads.
 #[must_use]
 pub fn kept(annotations: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, String> {
-    annotations
-        .into_iter()
-        .filter(|(name, _)| is_read(name))
-        .collect()
+    let mut kept = BTreeMap::new();
+    kept.extend(annotations.into_iter().filter(|(name, _)| is_read(name)));
+    kept
 }

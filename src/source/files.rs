@@ -62,7 +62,7 @@ fn read_all(base: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Entry>
             });
         }
     }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
 }
 

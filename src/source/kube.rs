@@ -1,4 +1,4 @@
-//! Lists and watches one scope of ConfigMaps or Secrets, for as long as attache runs.
+//! Lists and watches one scope of objects of a kind, for as long as attache runs.
 //!
 //! [`machine`] decides (pure), `wire` decodes, `transport` talks HTTP; this file is the loop
 //! between them.
@@ -277,6 +277,8 @@ impl Watch {
             warn!(scope = %self.name, %error, "the credentials could not be read again; the earlier ones stay in use");
         }
         let failure = failed.failure;
+        let unserved = matches!(failure, Failure::Unserved(_));
+        self.scope.served(!unserved);
         self.feed(Input::Failed {
             failure: failure.clone(),
             lasted,

@@ -106,10 +106,9 @@ impl Contents {
     /// Removes what is kept of scopes that are configured no longer.
     fn tidy(&mut self, disk: &Disk, secrets: bool, snapshot: &Snapshot) -> Result<(), StateError> {
         let mut declared = snapshot.declared();
-        let configured: BTreeSet<String> = declared
-            .clone()
-            .filter_map(|scope| kept_in(scope.spec(), secrets))
-            .collect();
+        let scopes = declared.clone();
+        let mut configured = BTreeSet::new();
+        configured.extend(scopes.filter_map(|scope| kept_in(scope.spec(), secrets)));
         // Without any, attache has but begun.
         if self.tidy || configured.is_empty() || !declared.all(Scope::synced) {
             return Ok(());

@@ -68,11 +68,12 @@ fn flat<T: Clone>(map: &BTreeMap<ObjectRef, BTreeMap<String, T>>) -> Vec<Keys<T>
 }
 
 fn mapped<T>(objects: Vec<Keys<T>>) -> BTreeMap<ObjectRef, BTreeMap<String, T>> {
-    let object = |object: Keys<T>| {
+    let mut map = BTreeMap::new();
+    for object in objects {
         let reference = ObjectRef::new(object.kind, object.namespace, object.name);
-        (reference, object.keys)
-    };
-    objects.into_iter().map(object).collect()
+        map.insert(reference, object.keys);
+    }
+    map
 }
 
 /// What is kept of all rules, by the hash of their identities.

@@ -21,6 +21,12 @@ impl ETag {
         Self::of(&digest::digest(&digest::SHA256, bytes))
     }
 
+    /// The tag of what does not exist, for who follows it: `"absent"`, which no representation has.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self(Bytes::from_static(b"\"absent\""))
+    }
+
     fn of(digest: &digest::Digest) -> Self {
         let mut tag = String::with_capacity(24);
         tag.push('"');
@@ -195,11 +201,9 @@ impl Content {
     pub fn json(&self) -> Bytes {
         self.json
             .get_or_init(|| {
-                let text: BTreeMap<&str, &str> = self
-                    .values
-                    .iter()
-                    .filter_map(|(k, v)| Some((&**k, v.text()?)))
-                    .collect();
+                let mut text: BTreeMap<&str, &str> = BTreeMap::new();
+                let values = self.values.iter();
+                text.extend(values.filter_map(|(k, v)| Some((&**k, v.text()?))));
                 // A map of strings always serializes.
                 let mut json = serde_json::to_vec(&text).unwrap_or_default();
                 json.push(b'\n');

@@ -96,21 +96,87 @@ impl Discovered {
     /// About how many bytes it takes: its text, and the structs around it.
     #[must_use]
     pub fn size(&self) -> usize {
-        match self {
-            Discovered::Service(service) => {
-                let names = service.service_type.len() + service.external_name.len();
-                let ips: usize = service.cluster_ips.iter().map(String::len).sum();
-                names + ips + service.ports.len() * size_of::<ServicePort>()
+        size_of::<Self>()
+            + match self {
+                Discovered::Service(service) => service.beyond(),
+                Discovered::EndpointSlice(slice) => slice.beyond(),
             }
-            Discovered::EndpointSlice(slice) => slice
-                .endpoints
-                .iter()
-                .map(|e| {
-                    let addresses: usize = e.addresses.iter().map(String::len).sum();
-                    let names = e.hostname.len() + e.node.len() + e.zone.len() + e.pod.len();
-                    size_of::<Endpoint>() + addresses + names
-                })
-                .sum(),
-        }
+    }
+}
+
+/// The bytes of some texts.
+fn text<'a>(of: impl IntoIterator<Item = &'a String>) -> usize {
+    of.into_iter().map(String::len).sum()
+}
+
+// === impl Service ===
+
+impl Service {
+    /// The bytes that its fields point to.
+    fn beyond(&self) -> usize {
+        let ips = self.cluster_ips.iter();
+        let ips: usize = ips.map(|ip| size_of::<String>() + ip.len()).sum();
+        let ports = self.ports.iter().map(|port| {
+            size_of::<ServicePort>()
+                + text([
+                    &port.name,
+                    &port.protocol,
+                    &port.target_port,
+                    &port.app_protocol,
+                ])
+        });
+        text([&self.service_type, &self.cluster_ip, &self.external_name])
+            + ips
+            + ports.sum::<usize>()
+    }
+}
+
+// === impl EndpointSlice ===
+
+impl EndpointSlice {
+    /// The bytes that its fields point to.
+    fn beyond(&self) -> usize {
+        let ports = self.ports.iter().map(|port| {
+            size_of::<EndpointPort>() + text([&port.name, &port.protocol, &port.app_protocol])
+        });
+        let endpoints = self.endpoints.iter().map(|e| {
+            let addresses = e.addresses.len() * size_of::<String>() + text(&e.addresses);
+            size_of::<Endpoint>() + addresses + text([&e.hostname, &e.node, &e.zone, &e.pod])
+        });
+        text([&self.service, &self.address_type]) + ports.sum::<usize>() + endpoints.sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_covers_every_text_and_every_entry() {
+        let endpoint = Endpoint {
+            addresses: vec!["10.1.0.7".into()],
+            pod: "p".repeat(100),
+            ..Endpoint::default()
+        };
+        let slice = |endpoints: usize| {
+            Discovered::EndpointSlice(EndpointSlice {
+                service: "web".into(),
+                endpoints: vec![endpoint.clone(); endpoints],
+                ..EndpointSlice::default()
+            })
+        };
+        let one = slice(1).size() - slice(0).size();
+        assert!(one >= size_of::<Endpoint>() + 108, "{one}");
+        assert_eq!(slice(1_000).size() - slice(0).size(), 1_000 * one);
+        let bare = Discovered::Service(Service::default()).size();
+        let port = ServicePort {
+            name: "http".into(),
+            ..ServicePort::default()
+        };
+        let ported = Discovered::Service(Service {
+            ports: vec![port],
+            ..Service::default()
+        });
+        assert_eq!(ported.size() - bare, size_of::<ServicePort>() + 4);
     }
 }

@@ -59,6 +59,13 @@ impl Kind {
             Kind::EndpointSlice => "/apis/discovery.k8s.io/v1",
         }
     }
+
+    /// Whether it is of the core group, which every API server serves: a 404 for all of such a
+    /// resource comes from something in between, or from a server that is starting.
+    #[must_use]
+    pub fn is_core(self) -> bool {
+        self.root() == "/api/v1"
+    }
 }
 
 impl fmt::Display for Kind {

@@ -144,6 +144,7 @@ pub struct Scope {
     pub(super) objects: Arc<BTreeMap<ObjectRef, Arc<Object>>>,
     pub(super) refused: Arc<BTreeMap<ObjectRef, Arc<str>>>,
     pub(super) synced: bool,
+    pub(super) unserved: bool,
     pub(super) contact: Contact,
     pub(super) read: Arc<AtomicBool>,
 }
@@ -155,9 +156,10 @@ impl Scope {
         &self.spec
     }
 
-    /// Its objects, also those that an earlier scope hides in the union.
+    /// Its objects, also those that an earlier scope hides in the union: the same allocation as long as
+    /// nothing changed.
     #[must_use]
-    pub fn objects(&self) -> &BTreeMap<ObjectRef, Arc<Object>> {
+    pub fn objects(&self) -> &Arc<BTreeMap<ObjectRef, Arc<Object>>> {
         &self.objects
     }
 
@@ -171,6 +173,13 @@ impl Scope {
     #[must_use]
     pub fn synced(&self) -> bool {
         self.synced
+    }
+
+    /// Whether it was never read because the source does not have that kind of object at all; its
+    /// contact's reason says more.
+    #[must_use]
+    pub fn unserved(&self) -> bool {
+        self.unserved && !self.synced
     }
 
     /// Whether what it holds was held by an earlier attache and has not been read by this one.

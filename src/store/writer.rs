@@ -72,6 +72,7 @@ impl Writer {
             objects: Arc::default(),
             refused: Arc::default(),
             synced: false,
+            unserved: false,
             contact: Contact::Never { reason: None },
             read: Arc::clone(&read),
         });
@@ -268,6 +269,11 @@ impl ScopeWriter {
             };
             true
         });
+    }
+
+    /// Notes whether the source has that kind of object at all.
+    pub fn served(&self, served: bool) {
+        self.edit(|scope, _| std::mem::replace(&mut scope.unserved, !served) == served);
     }
 
     /// Tells whether the scope is read from.

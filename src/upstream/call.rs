@@ -1,5 +1,6 @@
 //! Single requests to the API server, beside the watches.
 
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,8 @@ const LONGEST_ANSWER: usize = 32 << 20;
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("attache/", env!("CARGO_PKG_VERSION")));
 
-/// Why a request got no answer. It may have been acted upon all the same.
+/// Why a request got no answer. It may have been acted upon all the same, see
+/// [`may_have_reached`](Self::may_have_reached).
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The credentials make no client.
@@ -29,12 +31,43 @@ pub enum CallError {
     /// The API server refuses the credentials, and they cannot be read again.
     #[error("the API server refuses the credentials, and they cannot be read again: {0}")]
     Credentials(#[from] CredentialsError),
-    /// No connection, or it broke.
+    /// No connection, so that nothing was sent.
     #[error("the API server cannot be reached: {0}")]
+    Unreachable(String),
+    /// The connection broke.
+    #[error("the connection to the API server broke: {0}")]
     Broken(String),
     /// No complete answer in time.
     #[error("no complete answer from the API server within {} s", PATIENCE.as_secs())]
     Late,
+}
+
+// === impl CallError ===
+
+impl CallError {
+    fn of(error: &kube::Error) -> Self {
+        let mut next: Option<&(dyn Error + 'static)> = Some(error);
+        while let Some(cause) = next {
+            let cause = match cause.downcast_ref() {
+                // kube's name for whatever its connection says, which is not its cause.
+                Some(kube::Error::Service(inner)) => &**inner,
+                _ => cause,
+            };
+            if let Some(error) = cause.downcast_ref::<hyper_util::client::legacy::Error>()
+                && !error.is_connect()
+            {
+                return Self::Broken(causes(error));
+            }
+            next = cause.source();
+        }
+        Self::Unreachable(causes(error))
+    }
+
+    /// Whether the request may have been acted upon.
+    #[must_use]
+    pub fn may_have_reached(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Late)
+    }
 }
 
 // === impl Lease ===
@@ -67,9 +100,7 @@ impl Lease {
         sent.headers_mut().insert(header::USER_AGENT, AGENT);
         let answering = async {
             let answer = client.client.send(sent).await;
-            let (head, body) = answer
-                .map_err(|error| CallError::Broken(causes(&error)))?
-                .into_parts();
+            let (head, body) = answer.map_err(|error| CallError::of(&error))?.into_parts();
             let body = Limited::new(body, LONGEST_ANSWER).collect().await;
             let body = body.map_err(|error| CallError::Broken(causes(&*error)))?;
             Ok(Response::from_parts(head, body.to_bytes()))

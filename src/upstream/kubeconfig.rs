@@ -57,11 +57,12 @@ fn as_text(value: Value, key: &str) -> Value {
         Value::Bool(flag) if !BOOLEANS.contains(&key) => Value::String(flag.to_string()),
         Value::Array(items) => items.into_iter().map(|item| as_text(item, "")).collect(),
         Value::Object(entries) => {
-            let text = |(key, value): (String, Value)| {
+            let mut map = serde_json::Map::new();
+            for (key, value) in entries {
                 let value = as_text(value, &key);
-                (key, value)
-            };
-            Value::Object(entries.into_iter().map(text).collect())
+                map.insert(key, value);
+            }
+            Value::Object(map)
         }
         other => other,
     }

@@ -205,12 +205,6 @@ async fn check(port: u16, request: &[u8], expect: Expect) {
     }
 }
 
-fn resident_bytes() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096
-}
-
 #[tokio::test]
 async fn each_gets_its_documented_answer_and_memory_stays() {
     let _alone = QUIET.write().await;

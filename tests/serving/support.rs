@@ -149,6 +149,12 @@ pub fn answer_demands(
     })
 }
 
+pub fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
 /// One response, as it was sent.
 #[derive(Debug)]
 pub struct Reply {

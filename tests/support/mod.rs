@@ -18,9 +18,11 @@
 pub mod audience;
 pub mod child;
 pub mod control_plane;
+pub mod demands;
 pub mod fake;
 pub mod http;
 pub mod kubelet;
+pub mod late;
 pub mod nginx;
 pub mod program;
 pub mod proxy;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::http::Response;
+use ::http::{Method, Request, Response};
 use attache::app::App;
 use bytes::Bytes;
 use serde_json::Value;
@@ -53,6 +53,22 @@ impl Sidecar {
         http::get(&self.url(path), headers)
             .await
             .expect("attache answers")
+    }
+
+    /// A request with these headers and this body.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Response<Bytes> {
+        let mut request = Request::builder().method(method).uri(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).expect("a valid request");
+        http::send(request).await.expect("attache answers")
     }
 
     /// The status and the body as text.

@@ -27,8 +27,8 @@ pub(super) fn set(command: &mut Command, rule: &str, change: &Change) {
     let objects = change.objects.iter().map(|o| o.reference.to_string());
     command.env("ATTACHE_OBJECTS", list(objects));
     let union = |of: fn(&KeyChanges) -> &Vec<String>| {
-        let keys = change.objects.iter().flat_map(|o| of(&o.keys));
-        let keys: BTreeSet<&String> = keys.collect();
+        let mut keys = BTreeSet::new();
+        keys.extend(change.objects.iter().flat_map(|o| of(&o.keys)));
         list(keys.into_iter().cloned())
     };
     command

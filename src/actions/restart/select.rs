@@ -76,7 +76,8 @@ impl Group {
         pods: Vec<Pod>,
         until: Option<Timestamp>,
     ) -> Self {
-        let controllers = controllers(&pods).collect();
+        let mut owners = BTreeSet::new();
+        owners.extend(controllers(&pods));
         // Another attache may have begun. A ReplicaSet makes another pod as soon as one is
         // terminating, all others once it is gone.
         let going = |pod: &&Pod| {
@@ -90,7 +91,7 @@ impl Group {
             .filter(Pod::is_live)
             .partition(|pod| pod.metadata.controller().is_some());
         let expected = owned.len() + going;
-        owned.sort_by(|a, b| {
+        owned.sort_unstable_by(|a, b| {
             let key = |pod: &Pod| (pod.metadata.creation_timestamp, pod.metadata.name.clone());
             key(a).cmp(&key(b))
         });
@@ -105,7 +106,7 @@ impl Group {
             expected,
             pods: pods.collect(),
             orphans: orphans.into_iter().map(|pod| pod.metadata.name).collect(),
-            controllers,
+            controllers: owners,
         }
     }
 

@@ -46,6 +46,12 @@ pub enum Malformed {
          and . ; a Secret is secret:{{name}}"
     )]
     Name,
+    /// No Service can be called that.
+    #[error(
+        "the service's name is not a DNS label: use at most 63 lower-case letters, digits and \
+         inner -"
+    )]
+    Service,
     /// No ConfigMap or Secret can hold such a key.
     #[error(
         "the key is not one that Kubernetes allows: use at most 253 letters, digits, - _ and . ; \
@@ -72,10 +78,7 @@ impl<'a> Target<'a> {
         name: &'a str,
         key: Option<&'a str>,
     ) -> Result<Self, Malformed> {
-        let namespace = decode(namespace)?;
-        if namespace.len() > 63 || !is_label(&namespace) {
-            return Err(Malformed::Namespace);
-        }
+        let namespace = label(namespace, Malformed::Namespace)?;
         let (kind, name) = kind_and_name(decode(name)?);
         if name.len() > 253 || !name.split('.').all(is_label) {
             return Err(Malformed::Name);
@@ -117,6 +120,18 @@ fn kind_and_name(segment: Cow<'_, str>) -> (Kind, Cow<'_, str>) {
         Some(name) => (Kind::Secret, name),
         None => (Kind::ConfigMap, segment),
     }
+}
+
+/// Decodes a segment that has to be a DNS label (RFC 1123); where it is none, it is `malformed`.
+pub(in crate::api) fn label(
+    segment: &str,
+    malformed: Malformed,
+) -> Result<Cow<'_, str>, Malformed> {
+    let label = decode(segment)?;
+    if label.len() > 63 || !is_label(&label) {
+        return Err(malformed);
+    }
+    Ok(label)
 }
 
 /// Decodes one segment; RFC 3986, section 2.1, to the letter.
@@ -175,9 +190,13 @@ fn is_label(text: &str) -> bool {
 }
 
 /// `IsConfigMapKey` of the API server's validation.
-fn is_key(text: &str) -> bool {
+#[must_use]
+pub fn is_key(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    text.len() <= 253 && text != "." && !text.starts_with("..") && text.bytes().all(allowed)
+    (1..=253).contains(&text.len())
+        && text != "."
+        && !text.starts_with("..")
+        && text.bytes().all(allowed)
 }
 
 #[cfg(test)]

@@ -164,6 +164,18 @@ fn each_flag_is_checked() {
             "--no-proxy: attache exec serves nothing",
         ),
         (
+            &["--allow-writes"],
+            "--allow-writes: attache exec serves nothing",
+        ),
+        (
+            &["--create-on-read"],
+            "--create-on-read: attache exec serves nothing",
+        ),
+        (
+            &["--discover=web"],
+            "--discover: attache exec serves nothing",
+        ),
+        (
             &["--accept-paths=a"],
             "--accept-paths: attache exec serves nothing",
         ),
@@ -196,10 +208,11 @@ fn each_flag_is_checked() {
 
 #[test]
 fn a_file_or_variables_for_run_ask_for_no_listener() {
-    let file = "proxy: {acceptPaths: a}\nonDemand: true\nlisten: {adminAddress: '0.0.0.0:8001'}";
+    let file = "writes: {createOnRead: true}\ndiscover: [web]\nproxy: {acceptPaths: a}\nonDemand: true\nlisten: {adminAddress: '0.0.0.0:8001'}";
     let environment = [("ATTACHE_PORT", "9"), ("ATTACHE_ADDRESS", "0.0.0.0")];
     let config = load(&["--", "app"], &environment, Some(file));
-    assert!(config.is_ok(), "{config:?}");
+    let config = config.unwrap();
+    assert!(config.source.discover.is_empty() && !config.serve.writes.create_on_read);
     let config = load(
         &["--no-proxy", "--no-on-demand", "--", "app"],
         &environment,
@@ -207,10 +220,18 @@ fn a_file_or_variables_for_run_ask_for_no_listener() {
     )
     .unwrap();
     assert!(!config.serve.main && config.proxy.is_none() && !config.source.on_demand);
-    let args = ["--serve", "-p", "7", "--accept-paths=a", "--", "app"];
+    let args = [
+        "--serve",
+        "-p",
+        "7",
+        "--allow-writes",
+        "--accept-paths=a",
+        "--",
+        "app",
+    ];
     let config = load(&args, &[], None).unwrap();
     assert!(config.serve.main && config.source.on_demand && config.proxy.is_some());
-    assert_eq!(config.serve.port, 7);
+    assert!(config.serve.port == 7 && config.serve.writes.allowed);
     let faults = load(&["--serve", "--", "app"], &environment, None).unwrap_err();
     assert!(
         faults.to_string().contains("--allow-non-loopback"),

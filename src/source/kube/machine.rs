@@ -139,6 +139,8 @@ pub enum Failure {
     },
     /// 403.
     Forbidden(String),
+    /// 404 for all of a resource: the API server does not serve it. An upgraded one may.
+    Unserved(String),
     /// Something that is no object, list or event of the API.
     Undecodable(String),
     /// Everything else: the network, TLS, 401, 500, ….
@@ -155,6 +157,7 @@ impl Failure {
             Failure::Expired(message)
             | Failure::Throttled { message, .. }
             | Failure::Forbidden(message)
+            | Failure::Unserved(message)
             | Failure::Undecodable(message)
             | Failure::Other(message) => message,
         }
@@ -319,7 +322,10 @@ impl Machine {
                 // The fleet was told the same time.
                 (*after).min(LONGEST_RETRY_AFTER) + self.spread(Duration::from_secs(1))
             }
-            Failure::Forbidden(_) | Failure::Undecodable(_) | Failure::Other(_) => self.delay(),
+            Failure::Forbidden(_)
+            | Failure::Unserved(_)
+            | Failure::Undecodable(_)
+            | Failure::Other(_) => self.delay(),
         });
         // A page that fails for good would be asked for for ever: its token is not trusted again.
         let first_page = matches!(

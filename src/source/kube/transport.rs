@@ -192,7 +192,7 @@ impl Events {
             Ok(Line::Error(status)) => {
                 let code =
                     StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Err(Failed::new(classify(code, None, &status)))
+                Err(Failed::new(classify(self.kind, code, None, &status)))
             }
             Err(malformed) => Err(Failed::new(Failure::Undecodable(format!(
                 "a watch event is not one the API would send: {malformed}"
@@ -254,7 +254,7 @@ async fn send(lease: &Lease, target: &Target, query: &str) -> Result<Body, Faile
         .ok()
         .and_then(|body| serde_json::from_slice(&body.to_bytes()).ok())
         .unwrap_or_default();
-    let failure = classify(code, retry_after, &status);
+    let failure = classify(target.kind, code, retry_after, &status);
     Err(Failed {
         failure,
         refresh: code == StatusCode::UNAUTHORIZED,
@@ -262,7 +262,12 @@ async fn send(lease: &Lease, target: &Target, query: &str) -> Result<Body, Faile
     })
 }
 
-fn classify(code: StatusCode, retry_after: Option<Duration>, status: &wire::Status) -> Failure {
+fn classify(
+    kind: Kind,
+    code: StatusCode,
+    retry_after: Option<Duration>,
+    status: &wire::Status,
+) -> Failure {
     let message = match (&*status.message, &*status.reason) {
         ("", "") => format!("the API server answered {code}"),
         ("", reason) => format!("the API server answered {}: {reason}", code.as_u16()),
@@ -274,6 +279,10 @@ fn classify(code: StatusCode, retry_after: Option<Duration>, status: &wire::Stat
     match (code, retry_after) {
         (StatusCode::GONE, _) => Failure::Expired(message),
         (StatusCode::FORBIDDEN, _) => Failure::Forbidden(message),
+        (StatusCode::NOT_FOUND, _) if !kind.is_core() => {
+            let (root, resource) = (kind.root(), kind.resource());
+            Failure::Unserved(format!("{resource} of {root} are not served: {message}"))
+        }
         (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(after)) => {
             Failure::Throttled { after, message }
         }
@@ -355,12 +364,45 @@ mod tests {
     fn only_a_throttled_answer_with_a_time_is_obeyed_as_such() {
         let status = wire::Status::default();
         let after = Some(Duration::from_secs(3));
-        let of = |code: u16, after| classify(StatusCode::from_u16(code).unwrap(), after, &status);
+        let of = |code: u16, after| {
+            let code = StatusCode::from_u16(code).unwrap();
+            classify(Kind::ConfigMap, code, after, &status)
+        };
         assert!(matches!(of(429, after), Failure::Throttled { .. }));
         assert!(matches!(of(503, after), Failure::Throttled { .. }));
         assert!(matches!(of(503, None), Failure::Other(_)));
         assert!(matches!(of(410, after), Failure::Expired(_)));
         assert!(matches!(of(403, None), Failure::Forbidden(_)));
+    }
+
+    #[test]
+    fn a_404_says_that_a_resource_is_not_served_but_never_a_core_one() {
+        let status = wire::Status::default();
+        let of = |kind| classify(kind, StatusCode::NOT_FOUND, None, &status);
+        assert_eq!(
+            of(Kind::EndpointSlice),
+            Failure::Unserved(
+                "endpointslices of /apis/discovery.k8s.io/v1 are not served: \
+                 the API server answered 404 Not Found"
+                    .into()
+            )
+        );
+        for kind in [Kind::ConfigMap, Kind::Secret, Kind::Service] {
+            assert!(matches!(of(kind), Failure::Other(_)), "{kind}");
+        }
+    }
+
+    #[test]
+    fn all_of_a_namespace_need_no_selector() {
+        let services = Target {
+            kind: Kind::EndpointSlice,
+            namespace: Some("default".into()),
+            select: Select::All,
+        };
+        assert_eq!(
+            path(&services, "limit=1"),
+            "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?limit=1"
+        );
     }
 
     #[tokio::test]

@@ -6,10 +6,17 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::machine::{Event, Gone};
 use crate::source::annotations;
 use crate::store::{Kind, ObjectRef, RawObject};
+
+mod endpoint_slice;
+mod service;
+
+use endpoint_slice::WireEndpointSlice;
+use service::WireService;
 
 /// Why something is no object, list or event of the API.
 #[derive(Debug, thiserror::Error)]
@@ -69,11 +76,16 @@ pub(super) struct StatusDetails {
     pub(super) retry_after_seconds: u64,
 }
 
+/// An object in the API's form.
+trait Wire: DeserializeOwned {
+    /// What attache keeps of it.
+    fn kept(self, kind: Kind) -> Result<RawObject, Malformed>;
+}
+
 #[derive(Deserialize)]
-struct WireList {
+struct WireList<T> {
     metadata: WireListMeta,
-    #[serde(default)]
-    items: Option<Vec<WireObject>>,
+    items: Option<Vec<T>>,
 }
 
 #[derive(Deserialize)]
@@ -94,9 +106,10 @@ struct WireObject {
     binary_data: Option<BTreeMap<String, String>>,
 }
 
+/// An object's metadata; `L` is what is read of its labels.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WireMeta {
+struct WireMeta<L = IgnoredAny> {
     #[serde(default)]
     namespace: String,
     #[serde(default)]
@@ -107,6 +120,13 @@ struct WireMeta {
     resource_version: String,
     #[serde(default)]
     annotations: Option<BTreeMap<String, String>>,
+    labels: Option<L>,
+}
+
+/// An object of which only the metadata matters.
+#[derive(Deserialize)]
+struct WireHead {
+    metadata: WireMeta,
 }
 
 #[derive(Deserialize)]
@@ -118,12 +138,20 @@ struct WireEvent<'a> {
 
 /// Decodes a page.
 pub(super) fn page(kind: Kind, json: &[u8]) -> Result<Page, Malformed> {
-    let list: WireList = serde_json::from_slice(json)?;
+    match kind {
+        Kind::ConfigMap | Kind::Secret => page_of::<WireObject>(kind, json),
+        Kind::Service => page_of::<WireService>(kind, json),
+        Kind::EndpointSlice => page_of::<WireEndpointSlice>(kind, json),
+    }
+}
+
+fn page_of<T: Wire>(kind: Kind, json: &[u8]) -> Result<Page, Malformed> {
+    let list: WireList<T> = serde_json::from_slice(json)?;
     let items = list.items.unwrap_or_default();
     Ok(Page {
         items: items
             .into_iter()
-            .map(|item| object(kind, item))
+            .map(|item| item.kept(kind))
             .collect::<Result<_, _>>()?,
         next: list.metadata.next.filter(|token| !token.is_empty()),
         resource_version: list.metadata.resource_version,
@@ -134,71 +162,93 @@ pub(super) fn page(kind: Kind, json: &[u8]) -> Result<Page, Malformed> {
 pub(super) fn line(kind: Kind, json: &[u8]) -> Result<Line, Malformed> {
     let event: WireEvent<'_> = serde_json::from_slice(json)?;
     let body = event.object.get();
-    let versioned = |body: &str| -> Result<WireObject, Malformed> {
-        let wire: WireObject = serde_json::from_str(body)?;
-        if wire.metadata.resource_version.is_empty() {
-            return Err(Malformed::Missing("metadata.resourceVersion"));
-        }
-        Ok(wire)
-    };
     Ok(match &*event.r#type {
         "ADDED" | "MODIFIED" => {
-            let object = object(kind, versioned(body)?)?;
-            let resource_version = object.resource_version.clone();
+            let object = object(kind, body)?;
+            let resource_version = versioned(&object.resource_version)?.to_owned();
             Line::Event(Event::Applied {
                 object,
                 resource_version,
             })
         }
         "DELETED" => {
-            let wire = versioned(body)?;
+            let WireHead { metadata } = serde_json::from_str(body)?;
+            versioned(&metadata.resource_version)?;
             Line::Event(Event::Deleted(Gone {
-                reference: reference(kind, &wire.metadata)?,
-                uid: wire.metadata.uid,
-                resource_version: wire.metadata.resource_version,
+                reference: reference(kind, &metadata)?,
+                uid: metadata.uid,
+                resource_version: metadata.resource_version,
             }))
         }
-        "BOOKMARK" => Line::Event(Event::Bookmark(versioned(body)?.metadata.resource_version)),
+        "BOOKMARK" => {
+            let WireHead { metadata } = serde_json::from_str(body)?;
+            versioned(&metadata.resource_version)?;
+            Line::Event(Event::Bookmark(metadata.resource_version))
+        }
         "ERROR" => Line::Error(serde_json::from_str(body)?),
         other => return Err(Malformed::Event(other.chars().take(32).collect())),
     })
 }
 
-fn reference(kind: Kind, metadata: &WireMeta) -> Result<ObjectRef, Malformed> {
+fn object(kind: Kind, json: &str) -> Result<RawObject, Malformed> {
+    match kind {
+        Kind::ConfigMap | Kind::Secret => serde_json::from_str::<WireObject>(json)?.kept(kind),
+        Kind::Service => serde_json::from_str::<WireService>(json)?.kept(kind),
+        Kind::EndpointSlice => serde_json::from_str::<WireEndpointSlice>(json)?.kept(kind),
+    }
+}
+
+/// Without its resourceVersion nothing that a watch sends can be resumed from.
+fn versioned(resource_version: &str) -> Result<&str, Malformed> {
+    if resource_version.is_empty() {
+        return Err(Malformed::Missing("metadata.resourceVersion"));
+    }
+    Ok(resource_version)
+}
+
+fn reference<L>(kind: Kind, metadata: &WireMeta<L>) -> Result<ObjectRef, Malformed> {
     if metadata.name.is_empty() || metadata.namespace.is_empty() {
         return Err(Malformed::Missing("metadata.name or metadata.namespace"));
     }
     Ok(ObjectRef::new(kind, &*metadata.namespace, &*metadata.name))
 }
 
-fn object(kind: Kind, wire: WireObject) -> Result<RawObject, Malformed> {
-    let mut raw = RawObject::empty(reference(kind, &wire.metadata)?);
-    let decode = |raw: &RawObject, key: &str, value: &str| {
-        STANDARD.decode(value).map_err(|_| Malformed::Base64 {
-            object: raw.reference.clone(),
-            key: key.to_owned(),
-        })
-    };
-    match kind {
-        Kind::ConfigMap => {
-            raw.data = wire.data.unwrap_or_default();
-            for (key, value) in wire.binary_data.unwrap_or_default() {
-                let bytes = decode(&raw, &key, &value)?;
-                raw.binary_data.insert(key, bytes);
-            }
-        }
-        Kind::Secret => {
-            for (key, value) in wire.data.unwrap_or_default() {
-                let bytes = decode(&raw, &key, &value)?;
+/// An object with nothing in it yet.
+fn described<L>(kind: Kind, metadata: WireMeta<L>) -> Result<RawObject, Malformed> {
+    let mut raw = RawObject::empty(reference(kind, &metadata)?);
+    raw.uid = metadata.uid;
+    raw.resource_version = metadata.resource_version;
+    raw.annotations = annotations::kept(metadata.annotations.unwrap_or_default());
+    Ok(raw)
+}
+
+fn base64(raw: &RawObject, key: &str, value: &str) -> Result<Vec<u8>, Malformed> {
+    STANDARD.decode(value).map_err(|_| Malformed::Base64 {
+        object: raw.reference.clone(),
+        key: key.to_owned(),
+    })
+}
+
+// === impl WireObject ===
+
+impl Wire for WireObject {
+    fn kept(self, kind: Kind) -> Result<RawObject, Malformed> {
+        let mut raw = described(kind, self.metadata)?;
+        let data = self.data.unwrap_or_default();
+        if kind == Kind::Secret {
+            for (key, value) in data {
+                let bytes = base64(&raw, &key, &value)?;
                 raw.insert_bytes(key, bytes);
             }
+            return Ok(raw);
         }
-        Kind::Service | Kind::EndpointSlice => {}
+        raw.data = data;
+        for (key, value) in self.binary_data.unwrap_or_default() {
+            let bytes = base64(&raw, &key, &value)?;
+            raw.binary_data.insert(key, bytes);
+        }
+        Ok(raw)
     }
-    raw.uid = wire.metadata.uid;
-    raw.resource_version = wire.metadata.resource_version;
-    raw.annotations = annotations::kept(wire.metadata.annotations.unwrap_or_default());
-    Ok(raw)
 }
 
 #[cfg(test)]

@@ -72,9 +72,9 @@ fn fill(object: &mut RawObject, map: &Map, metadata: &Map) -> Result<(), Wrong> 
         }
         Kind::Secret => {
             // stringData wins over data (Kubernetes API, core/v1 Secret).
-            let strings: BTreeMap<_, _> = entries(map, "stringData")?
-                .map(|(key, line, value)| (key, (line, value)))
-                .collect();
+            let mut strings = BTreeMap::new();
+            let written = entries(map, "stringData")?;
+            strings.extend(written.map(|(key, line, value)| (key, (line, value))));
             for (key, line, value) in entries(map, "data")? {
                 check_key("data", key, line)?;
                 let bytes = decode("data", key, line, value)?;

@@ -96,22 +96,21 @@ impl<'a> ObjectFile<'a> {
 
     /// `None` if what should be base64 is not.
     pub(super) fn into_raw(self, reference: ObjectRef) -> Option<RawObject> {
-        let text = |(key, value): (Cow<str>, Cow<str>)| (key.into_owned(), value.into_owned());
-        let bytes = |(key, value): (Cow<str>, String)| {
-            Some((key.into_owned(), STANDARD.decode(value).ok()?))
-        };
+        let (mut data, mut binary_data) = (BTreeMap::new(), BTreeMap::new());
+        for (key, value) in self.data {
+            data.insert(key.into_owned(), value.into_owned());
+        }
+        for (key, value) in self.binary_data {
+            binary_data.insert(key.into_owned(), STANDARD.decode(value).ok()?);
+        }
         Some(RawObject {
             discovered: None,
             reference,
             uid: self.uid.into_owned(),
             resource_version: self.resource_version.into_owned(),
             annotations: self.annotations.into_owned(),
-            data: self.data.into_iter().map(text).collect(),
-            binary_data: self
-                .binary_data
-                .into_iter()
-                .map(bytes)
-                .collect::<Option<_>>()?,
+            data,
+            binary_data,
         })
     }
 }

@@ -69,7 +69,8 @@ fn restore_scope(
     let Some((scope, _)) = disk.read::<ScopeFile>(&format!("{dir}/{SCOPE}"), instead) else {
         return Ok((kept, None));
     };
-    let (mut objects, mut listed) = (Vec::new(), BTreeSet::from([SCOPE.to_owned()]));
+    let (mut objects, mut listed) = (Vec::new(), BTreeSet::new());
+    listed.insert(SCOPE.to_owned());
     let mut whole = true;
     for Name { namespace, name } in scope.objects {
         let reference = ObjectRef::new(kind, namespace, name);

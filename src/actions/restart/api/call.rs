@@ -1,17 +1,12 @@
 //! One request, and how a refusal is understood.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use http::{Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ApiError, Object, Resource};
-
-/// The longest time that a Retry-After is obeyed for: a server's mistake must not end an action.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+use crate::upstream::Status;
 
 /// What is encoded in a path and a query: all but the unreserved characters (RFC 3986, section 2.3).
 pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -32,28 +27,6 @@ pub(super) struct Call<'a> {
     pub(super) query: String,
     pub(super) accept: &'static str,
     pub(super) body: Option<(&'static str, Value)>,
-}
-
-/// A `Status` object (API conventions, "Response Status Kind").
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Status {
-    message: String,
-    details: StatusDetails,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct StatusDetails {
-    name: String,
-    retry_after_seconds: u64,
-    causes: Vec<Cause>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Cause {
-    message: String,
 }
 
 // === impl Call ===
@@ -115,14 +88,11 @@ impl<'a> Call<'a> {
     }
 
     pub(super) fn refused(&self, answer: &Response<Bytes>) -> ApiError {
-        let told: Status = serde_json::from_slice(answer.body()).unwrap_or_default();
+        let told = Status::of(answer);
         let status = answer.status();
         let request = self.words();
-        let mut message = if told.message.is_empty() {
-            format!("the API server answered {status}")
-        } else {
-            told.message
-        };
+        let retry_after = told.retry_after(answer);
+        let mut message = told.message;
         // Which PodDisruptionBudget refuses, and how many pods it wants, stands there alone.
         for cause in told.details.causes {
             message = format!("{message} {}", cause.message);
@@ -148,7 +118,7 @@ impl<'a> Call<'a> {
             StatusCode::TOO_MANY_REQUESTS => ApiError::TooMany {
                 request,
                 message,
-                retry_after: retry_after(answer, told.details.retry_after_seconds),
+                retry_after,
             },
             status => ApiError::Refused {
                 request,
@@ -157,13 +127,4 @@ impl<'a> Call<'a> {
             },
         }
     }
-}
-
-/// The header's date form (RFC 9110, section 10.2.3) is not one that API servers use.
-fn retry_after(answer: &Response<Bytes>, in_body: u64) -> Option<Duration> {
-    let header = answer.headers().get(header::RETRY_AFTER);
-    let seconds = header
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .or(Some(in_body).filter(|seconds| *seconds > 0));
-    seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER))
 }

@@ -139,6 +139,25 @@ fn retry_after_is_obeyed_within_reason() {
     assert!(fail(&mut machine, throttled(1 << 40), Duration::ZERO) <= LONGEST_RETRY_AFTER + HELD);
 }
 
+#[test]
+fn what_is_not_served_is_asked_for_less_and_less_often_but_for_ever() {
+    let mut machine = machine();
+    for _ in 0..10 {
+        fail(&mut machine, Failure::Unserved("404".into()), HELD / 2);
+    }
+    let delay = fail(&mut machine, Failure::Unserved("404".into()), HELD / 2);
+    assert!(
+        (LONGEST_DELAY / 2..=LONGEST_DELAY).contains(&delay),
+        "{delay:?}"
+    );
+    assert_eq!(
+        machine.next(),
+        Step::List {
+            continue_token: None
+        }
+    );
+}
+
 /// What may happen next; the weights keep histories long enough to be interesting.
 #[derive(Debug, Clone)]
 enum Op {

@@ -1,0 +1,95 @@
+//! What a write answers: what is there now, or why it is not done.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::judge::{Refusal, Wish};
+use super::settled::Shown;
+use crate::api::held::X_RESOURCE_VERSION;
+use crate::api::kv::Target;
+use crate::api::problem::problem;
+use crate::api::{Answer, NOSNIFF, whole};
+use crate::store::{ETag, Object};
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// What a DELETE answers, byte for byte as key/value services over ConfigMaps do. The 404 is the one
+/// error that is no problem details.
+const DELETED: &[u8] = b"{\"success\": true}";
+const NOT_DELETED: &[u8] = b"{\"success\": false}";
+
+/// 200 with what a GET of the target shows now.
+pub(super) fn done(wish: &Wish<'_>, object: &Object, shown: Shown) -> Answer {
+    let content = object.content();
+    let value = wish.target.key.as_deref().and_then(|key| content.get(key));
+    let (content_type, body) = match value {
+        _ if wish.deletes() => ("application/json", Bytes::from_static(DELETED)),
+        None => ("application/json", content.json()),
+        Some(value) if value.binary => ("application/octet-stream", value.bytes.clone()),
+        Some(value) => ("text/plain; charset=utf-8", value.bytes.clone()),
+    };
+    let mut answer = whole(body);
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // RFC 9211, section 2.2.
+    let status = match shown {
+        Shown::Written => "attache; fwd=method; stored",
+        Shown::Stale => "attache; fwd=stale",
+        Shown::Nothing => "attache; fwd=method",
+    };
+    headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
+    describe(headers, wish.etag(Some(object)), object);
+    answer
+}
+
+/// Why a conditional write is not done, of which `current` is the reason.
+pub(super) fn refused(wish: &Wish<'_>, refusal: &Refusal, current: Option<&Object>) -> Answer {
+    let mut answer = match refusal {
+        Refusal::Absent => {
+            let mut answer = whole(NOT_DELETED);
+            *answer.status_mut() = StatusCode::NOT_FOUND;
+            let headers = answer.headers_mut();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            answer
+        }
+        Refusal::Condition => condition_failed(wish, current),
+    };
+    if let Some(object) = current {
+        describe(answer.headers_mut(), wish.etag(current), object);
+    }
+    answer
+}
+
+fn condition_failed(wish: &Wish<'_>, current: Option<&Object>) -> Answer {
+    let Target { key, .. } = &wish.target;
+    let what = match key {
+        Some(key) => format!("the key {key} of {}", wish.target),
+        None => wish.target.to_string(),
+    };
+    let detail = match wish.etag(current) {
+        Some(etag) => format!(
+            "{what} has the ETag {}, with which If-Match or If-None-Match does not go together: read \
+             it again, and decide anew",
+            etag.as_str()
+        ),
+        None => format!("{what} does not exist, and If-Match asks that it does: leave it out"),
+    };
+    problem(StatusCode::PRECONDITION_FAILED, detail)
+}
+
+fn describe(headers: &mut HeaderMap, etag: Option<&ETag>, object: &Object) {
+    if let Some(etag) = etag
+        && let Ok(etag) = HeaderValue::from_maybe_shared(etag.as_bytes().clone())
+    {
+        headers.insert(ETAG, etag);
+    }
+    let version = object.resource_version_bytes().clone();
+    if let Ok(version) = HeaderValue::from_maybe_shared(version) {
+        headers.insert(X_RESOURCE_VERSION, version);
+    }
+}
