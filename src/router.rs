@@ -263,10 +263,8 @@ impl Router {
         if let Some(Err(refusal)) = admitted {
             return problem(refusal.status, refusal.detail);
         }
-        match Query::parse(request.uri.query(), writes::PARAMETERS) {
-            Ok(query) => self.api.write(target, &query, request, body).await,
-            Err(refusal) => refusal,
-        }
+        let query = Query::parse(request.uri.query(), writes::PARAMETERS);
+        self.api.write(target, query, request, body).await
     }
 
     async fn discover(

@@ -102,11 +102,12 @@ impl Writer {
 // === impl Api ===
 
 impl Api {
-    /// Answers a request that writes, or that has a method which the route does not know.
+    /// Answers a request that writes, or that has a method which the route does not know: that comes
+    /// first, whatever its `query` is.
     pub async fn write(
         &self,
         target: &Target<'_>,
-        query: &Query<'_>,
+        query: Result<Query<'_>, Answer>,
         head: &Parts,
         body: &mut RequestBody,
     ) -> Answer {
@@ -128,11 +129,13 @@ impl Api {
         &self,
         writer: &Writer,
         target: &Target<'_>,
-        query: &Query<'_>,
+        query: Result<Query<'_>, Answer>,
         head: &Parts,
         body: &mut RequestBody,
     ) -> Result<Answer, Answer> {
-        let (form, target) = Form::of(&head.method, target, query)?;
+        let form = Form::of(&head.method, target)?;
+        let query = query?;
+        let target = form.target(target, &query)?;
         let held = self.writable(&target)?;
         form.admit(&head.headers)?;
         let room = writer.room(body).await;

@@ -83,7 +83,7 @@ fn only_reads_are_allowed_and_the_answer_says_so() {
     let (router, _scope) = router();
     for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        for target in ["/kv/d/web/k", "/kv/d/none", "/-/live"] {
+        for target in ["/kv/d/web/k", "/kv/d/web?other=1", "/kv/d/none", "/-/live"] {
             let answer = ask(&router, method.clone(), target.parse().unwrap());
             assert_eq!(answer.status(), 405, "{method} {target}");
             assert_eq!(answer.headers()["allow"], "GET, HEAD");

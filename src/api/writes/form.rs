@@ -33,41 +33,48 @@ const JSON: &str = "application/json";
 // === impl Form ===
 
 impl Form {
-    /// What a request asks for, and of what: a key that the query names becomes the target's.
+    /// What a request asks for by its method.
     ///
     /// # Errors
-    /// 405 for a method that the target does not know, 400 for a query that does not belong there.
-    pub(super) fn of<'a>(
-        method: &Method,
-        target: &'a Target<'a>,
-        query: &'a Query<'_>,
-    ) -> Result<(Self, Target<'a>), Answer> {
-        let bad = |detail| Err(problem(StatusCode::BAD_REQUEST, detail));
-        let form = match (method, &target.key) {
-            (&Method::POST | &Method::PUT, None) => Form::Merge,
-            (&Method::PATCH, None) => Form::Patch,
-            (&Method::PUT, Some(_)) => Form::Value,
-            (&Method::DELETE, _) => Form::Removal,
+    /// 405 for a method that the target does not know.
+    pub(super) fn of(method: &Method, target: &Target<'_>) -> Result<Self, Answer> {
+        match (method, &target.key) {
+            (&Method::POST | &Method::PUT, None) => Ok(Form::Merge),
+            (&Method::PATCH, None) => Ok(Form::Patch),
+            (&Method::PUT, Some(_)) => Ok(Form::Value),
+            (&Method::DELETE, _) => Ok(Form::Removal),
             (_, None) => {
                 let detail = "an object takes GET, POST, PUT, PATCH and DELETE ?key=KEY";
-                return Err(not_allowed("GET, HEAD, POST, PUT, PATCH, DELETE", detail));
+                Err(not_allowed("GET, HEAD, POST, PUT, PATCH, DELETE", detail))
             }
             (_, Some(_)) => {
                 let detail =
                     "a key takes GET, PUT with its bytes and DELETE: POST or PATCH the object";
-                return Err(not_allowed("GET, HEAD, PUT, DELETE", detail));
+                Err(not_allowed("GET, HEAD, PUT, DELETE", detail))
             }
-        };
+        }
+    }
+
+    /// What it asks it of: a key that the query names becomes the target's.
+    ///
+    /// # Errors
+    /// 400 for a query that does not belong there.
+    pub(super) fn target<'a>(
+        self,
+        target: &Target<'a>,
+        query: &'a Query<'_>,
+    ) -> Result<Target<'a>, Answer> {
+        let bad = |detail| Err(problem(StatusCode::BAD_REQUEST, detail));
         let mut target = target.clone();
-        match (form, query.get("key"), &target.key) {
-            (_, None, None) if form == Form::Removal => bad(
+        match (self, query.get("key"), &target.key) {
+            (Form::Removal, None, None) => bad(
                 "attache deletes keys, not whole ConfigMaps: name one by ?key=KEY, or delete the \
                  ConfigMap through the Kubernetes API (kubectl delete configmap)",
             ),
-            (_, None, _) => Ok((form, target)),
+            (_, None, _) => Ok(target),
             (Form::Removal, Some(key), None) if is_key(key) => {
                 target.key = Some(Cow::Borrowed(key));
-                Ok((form, target))
+                Ok(target)
             }
             (Form::Removal, Some(_), None) => Err(Malformed::Key.into()),
             _ => bad("the parameter key belongs to DELETE of an object: leave it out"),
@@ -195,7 +202,8 @@ mod tests {
         ] {
             let target = Target::parse("default", "web", key).unwrap();
             let query = Query::parse(Some(query), PARAMETERS).unwrap();
-            let read = Form::of(&method, &target, &query);
+            let read = Form::of(&method, &target)
+                .and_then(|form| Ok((form, form.target(&target, &query)?)));
             let read = read.map(|(form, target)| (form, target.key.map(Cow::into_owned)));
             let read = read.map_err(|answer| {
                 let allow = answer.headers().get(ALLOW);
