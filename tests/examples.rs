@@ -261,7 +261,10 @@ async fn reads_waits_and_follows(mut client: Command) {
                 break serde_json::from_str::<serde_json::Value>(data).unwrap();
             }
         };
-        assert_eq!((&data["key"], &data["value"]), (&"GREETING".into(), &value.into()));
+        assert_eq!(
+            (&data["key"], &data["value"]),
+            (&"GREETING".into(), &value.into())
+        );
     };
     followed(&mut client, "Good evening from a file").await;
     manifests.replace("hello.yaml", "Good evening from", "Good night from");
