@@ -15,16 +15,17 @@ func get(headers http.Header, label string) *http.Response {
 	if answer.StatusCode == 200 {
 		os.Stdout.WriteString(label)
 		os.Stdout.ReadFrom(answer.Body)
+		os.Stdout.WriteString("\n")
 	}
 	return answer
 }
 
 func main() {
-	answer := get(nil, "read ")
+	answer := get(http.Header{}, "read ")
 	// Long-poll: the answer comes with the change, or a 304 after a minute.
 	for ok := true; ok; ok = answer.StatusCode == 304 {
-		answer = get(http.Header{"If-None-Match": answer.Header["Etag"], "Prefer": {"wait=60"}}, "\nchanged ")
+		answer = get(http.Header{"If-None-Match": answer.Header["Etag"], "Prefer": {"wait=60"}}, "changed ")
 	}
 	// Stream: the value as it is, then each change.
-	get(http.Header{"Accept": {"text/event-stream"}}, "\n")
+	get(http.Header{"Accept": {"text/event-stream"}}, "")
 }
