@@ -82,7 +82,7 @@ fn unmet(asked: &impl Asked, unmet: &Unmet) -> Answer {
     match unmet {
         Unmet::NotFound(message) => problem(
             StatusCode::NOT_FOUND,
-            format!("{asked} does not exist: {message}"),
+            format!("{asked} does not exist: {message}; create it, or correct the name"),
         ),
         Unmet::Unserved(message) => problem(
             StatusCode::NOT_IMPLEMENTED,

@@ -1,5 +1,8 @@
-//! `examples/restart-pods`: its flags and its rights, against the real API server. The test plays
-//! the ReplicaSet controller, whose Pods become Ready late.
+//! `examples/restart-pods` and `examples/key-value`: their flags and their rights, against the real API
+//! server. For the former the test plays the ReplicaSet controller, whose Pods become Ready late.
+
+#[path = "examples/key_value.rs"]
+mod key_value;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,11 +26,11 @@ fn documents(file: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(&yaml).unwrap()
 }
 
-/// Creates the service account and its rights; returns the flags of the Deployment's container.
-async fn install(client: &Client, namespace: &str) -> Vec<String> {
+/// Creates the service account and its rights as `file` has them; returns the flags of attache's container.
+async fn install(client: &Client, namespace: &str, file: &str) -> Vec<String> {
     let mut flags = None;
     let mut created = 0;
-    for document in documents("restart-pods/restart-pods.yaml") {
+    for document in documents(file) {
         let post = PostParams::default();
         match document["kind"].as_str().unwrap() {
             "ServiceAccount" => {
@@ -46,8 +49,11 @@ async fn install(client: &Client, namespace: &str) -> Vec<String> {
                 api.create(&post, &binding).await.unwrap();
             }
             "Deployment" => {
-                let args = &document["spec"]["template"]["spec"]["containers"][0]["args"];
-                flags = Some(serde_json::from_value(args.clone()).unwrap());
+                let pod = &document["spec"]["template"]["spec"];
+                let containers = ["initContainers", "containers"].map(|list| &pod[list][0]);
+                let attache = containers.into_iter().find(|c| c["name"] == "attache");
+                let args = attache.unwrap()["args"].clone();
+                flags = Some(serde_json::from_value(args).unwrap());
             }
             other => panic!("{other}"),
         }
@@ -168,7 +174,7 @@ fn is_ready(pod: &Pod) -> bool {
 async fn a_rule_restarts_the_pods_that_a_changed_config_map_names_and_no_others() {
     let plane = ControlPlane::shared().await;
     let (namespace, admin) = (plane.namespace().await, plane.admin().await);
-    let flags = install(&admin, &namespace).await;
+    let flags = install(&admin, &namespace, "restart-pods/restart-pods.yaml").await;
     let maps = plane.config_maps(&namespace).await;
     maps.create("frontend", &[("GREETING", "hello")]).await;
     let frontend = documents("kubectl-proxy/frontend.yaml").swap_remove(0);

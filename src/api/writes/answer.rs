@@ -1,7 +1,9 @@
 //! What a write answers: what is there now, or why it is not done.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::judge::{Refusal, Wish};
@@ -71,13 +73,20 @@ fn condition_failed(wish: &Wish<'_>, current: Option<&Object>) -> Answer {
         Some(key) => format!("the key {key} of {}", wish.target),
         None => wish.target.to_string(),
     };
+    let given = |name| wish.headers.contains_key(name);
     let detail = match wish.etag(current) {
-        Some(etag) => format!(
-            "{what} has the ETag {}, with which If-Match or If-None-Match does not go together: read \
-             it again, and decide anew",
-            etag.as_str()
+        Some(etag) => {
+            let differs = match (given(IF_MATCH), given(IF_NONE_MATCH)) {
+                (true, false) => "and If-Match asks for another (a tag stands in double quotes)",
+                (false, true) => "and If-None-Match asks that it has not",
+                _ => "which If-Match or If-None-Match does not allow",
+            };
+            let etag = etag.as_str();
+            format!("{what} has the ETag {etag}, {differs}: read it again, and decide anew")
+        }
+        None => format!(
+            "{what} does not exist, and If-Match asks that it does: leave If-Match out to create it"
         ),
-        None => format!("{what} does not exist, and If-Match asks that it does: leave it out"),
     };
     problem(StatusCode::PRECONDITION_FAILED, detail)
 }
@@ -91,5 +100,57 @@ fn describe(headers: &mut HeaderMap, etag: Option<&ETag>, object: &Object) {
     let version = object.resource_version_bytes().clone();
     if let Ok(version) = HeaderValue::from_maybe_shared(version) {
         headers.insert(X_RESOURCE_VERSION, version);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::super::edits::Edits;
+    use super::*;
+    use crate::store::{Kind, ObjectRef, RawObject};
+
+    #[tokio::test]
+    async fn what_does_not_hold_is_told_with_what_to_do() {
+        let reference = ObjectRef::new(Kind::ConfigMap, "default", "web");
+        let web = Object::freeze(RawObject::empty(reference), None);
+        let tag = web.content().etag().as_str().to_owned();
+        let has = format!("has the ETag {tag}, ");
+        let (other, star) = (("if-match", "other"), ("if-none-match", "*"));
+        for (conditions, current, says) in [
+            (
+                &[other][..],
+                true,
+                &*format!("{has}and If-Match asks for another"),
+            ),
+            (
+                &[star],
+                true,
+                &format!("{has}and If-None-Match asks that it has not"),
+            ),
+            (
+                &[other, star],
+                true,
+                &format!("{has}which If-Match or If-None-Match"),
+            ),
+            (&[other], false, "leave If-Match out to create it"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in conditions {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            let wish = Wish {
+                target: Target::parse("default", "web", None).unwrap(),
+                edits: Edits::new(),
+                headers: &headers,
+            };
+            let answer = refused(&wish, &Refusal::Condition, current.then_some(&*web));
+            assert_eq!(answer.status(), 412);
+            let told = answer.into_body().collect().await.unwrap().to_bytes();
+            let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+            let told = told["detail"].as_str().unwrap();
+            assert!(told.contains(says), "{conditions:?}: {told}");
+        }
     }
 }

@@ -58,8 +58,13 @@ pub(super) fn edits(body: &[u8], nulls: bool) -> Result<Edits, Answer> {
                 return Err(refused(detail));
             }
             other => {
+                let advice = match other {
+                    // As in a manifest, where `data` holds the keys.
+                    Json::Object(_) => "give its keys by themselves, or all of it as one string",
+                    _ => "put it in quotes",
+                };
                 let detail = format!(
-                    "the value of {key} is {}: a ConfigMap holds strings, so put it in quotes",
+                    "the value of {key} is {}: a ConfigMap holds strings, so {advice}",
                     other.name()
                 );
                 return Err(refused(detail));
@@ -198,9 +203,13 @@ mod tests {
             ("\"hunter2\"", 422, "a string"),
             ("null", 422, "null"),
             ("{\"a\": 17.5}", 422, "the value of a is a number"),
-            ("{\"a\": -1}", 422, "the value of a is a number"),
+            ("{\"a\": -1}", 422, "put it in quotes"),
             ("{\"a\": true}", 422, "a boolean"),
-            ("{\"a\": {\"hunter2\": 1}}", 422, "an object"),
+            (
+                "{\"a\": {\"hunter2\": 1}}",
+                422,
+                "an object: a ConfigMap holds strings, so give its keys",
+            ),
             ("{\"a\": [\"hunter2\"]}", 422, "an array"),
             ("{\"a\": null}", 422, "PATCH"),
             (
