@@ -111,7 +111,7 @@ impl Model {
 
     /// The `Last-Event-ID` to go on from.
     pub(super) fn id(&self) -> Option<&str> {
-        self.id.as_deref().filter(|id| !id.is_empty())
+        self.id.as_deref()
     }
 
     /// The stream has ended: what came after the last `id` is not known to be all of a change.
@@ -139,7 +139,8 @@ impl Model {
             // A later sidecar may send more; such an event leads to no state.
             _ => return Ok(Told::Nothing),
         }
-        let Some(id) = &event.id else {
+        // An empty one says that more of the same change follows.
+        let Some(id) = event.id.as_ref().filter(|id| !id.is_empty()) else {
             return Ok(Told::Nothing);
         };
         for step in std::mem::take(&mut self.pending) {
