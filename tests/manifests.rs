@@ -189,7 +189,12 @@ const EXAMPLES: [(&str, &str); 4] = [
 
 #[test]
 fn every_container_of_the_examples_is_hardened() {
-    let others = ["storage.yaml", "config.yaml"].map(|file| format!("examples/two-tier/{file}"));
+    let others = [
+        "two-tier/storage.yaml",
+        "two-tier/config.yaml",
+        "key-value/key-value.yaml",
+    ]
+    .map(|file| format!("examples/{file}"));
     let paths = EXAMPLES.iter().map(|(path, _)| (*path).to_owned());
     let mut containers = 0;
     for path in paths.chain(others) {
@@ -212,7 +217,30 @@ fn every_container_of_the_examples_is_hardened() {
             }
         }
     }
-    assert_eq!(containers, 9);
+    assert_eq!(containers, 11);
+}
+
+#[test]
+fn the_key_value_store_may_write_config_maps_and_neither_delete_them_nor_see_secrets() {
+    let documents = documents("examples/key-value/key-value.yaml");
+    let account: ServiceAccount = of_kind(&documents, "ServiceAccount");
+    let role: Role = of_kind(&documents, "Role");
+    let binding: RoleBinding = of_kind(&documents, "RoleBinding");
+    assert_eq!(Some(binding.role_ref.name), role.metadata.name);
+    let subject = &binding.subjects.unwrap()[0].name;
+    assert_eq!(Some(subject), account.metadata.name.as_ref());
+    assert_eq!(pod(&documents).service_account_name, account.metadata.name);
+    let rules = role.rules.unwrap().into_iter();
+    let rights: Vec<_> = rules
+        .map(|rule| (rule.resources.unwrap().join(","), rule.verbs.join(",")))
+        .collect();
+    let right = |resource: &str, verbs: &str| (resource.to_owned(), verbs.to_owned());
+    let expected = [
+        right("configmaps", "get,list,watch,create,patch"),
+        right("services", "list,watch"),
+        right("endpointslices", "list,watch"),
+    ];
+    assert_eq!(rights, expected);
 }
 
 #[test]

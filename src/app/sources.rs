@@ -34,7 +34,8 @@ pub(super) async fn upstream(config: &Config) -> Result<Option<Upstream>, Fatal>
         .iter()
         .any(|o| !(o.optional && mounted(&o.object)));
     let watched = !source.selectors.is_empty() || !source.discover.is_empty();
-    let required = named || watched || source.mounts.is_empty();
+    let written = config.serve.writes.allowed;
+    let required = named || watched || written || source.mounts.is_empty();
     let wanted = required || source.on_demand || config.proxy.is_some();
     if source.dir.is_some() || !wanted {
         return Ok(None);

@@ -445,3 +445,24 @@ async fn a_key_goes_from_text_to_bytes_and_back() {
     assert_eq!(send().await.status(), 200);
     assert_eq!(send().await.status(), 412);
 }
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn writes_go_to_the_api_server_where_nothing_else_asks_it() {
+    let plane = ControlPlane::shared().await;
+    let namespace = plane.namespace().await;
+    let volume = tempfile::tempdir().unwrap();
+    let mount = format!("web={}", volume.path().display());
+    let flags = ["--mount", &mount, "--no-on-demand", "--no-proxy"];
+    let sidecar = writing(plane, &namespace, &flags).await;
+    let put = async |name: &str| {
+        let path = format!("/kv/{namespace}/{name}/A");
+        let answer = sidecar.send(Method::PUT, &path, &[], "1").await;
+        (answer.status().as_u16(), text(&answer))
+    };
+    assert_eq!(put("other").await, (200, "1".to_owned()));
+    // It says why, and not that writes are off.
+    let (status, told) = put("web").await;
+    assert_eq!(status, 405, "{told}");
+    assert!(!told.contains("--allow-writes"), "{told}");
+}

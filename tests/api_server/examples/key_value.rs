@@ -12,12 +12,10 @@ use crate::support::sidecar::Sidecar;
 
 const ACCOUNT: &str = "key-value";
 
-/// The commands of the README's first block of `sh` that ask attache: the method, the path and the body.
+/// The README's commands that ask attache: the method, the path and the body.
 fn curls() -> Vec<(Method, String, Option<String>)> {
     let readme = std::fs::read_to_string(format!("{EXAMPLES}/key-value/README.md")).unwrap();
-    let (_, block) = readme.split_once("```sh\n").unwrap();
-    let (block, _) = block.split_once("```").unwrap();
-    let commands = block.lines().filter_map(|line| line.strip_prefix("curl "));
+    let commands = readme.lines().filter_map(|line| line.strip_prefix("curl "));
     let read = |command: &str| {
         let (_, after) = command.split_once("localhost:5001").unwrap();
         let path = after.split(' ').next().unwrap().to_owned();
