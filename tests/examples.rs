@@ -271,6 +271,25 @@ async fn reads_waits_and_follows(mut client: Command) {
     followed(&mut client, "Good night from a file").await;
 }
 
+/// A program of `examples/clients` whose key does not exist: it shows no error as if it were the value.
+fn does_not_take_an_error_for_a_value(mut client: Command, address: &str) {
+    client.arg(format!("http://{address}/kv/default/hello/NOPE"));
+    let output = client.output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success(), "{printed}");
+    assert_eq!(printed, "", "{client:?}");
+}
+
+#[tokio::test]
+async fn programs_end_where_there_is_nothing_to_read() {
+    let manifests = Manifests::of("hello");
+    let mut attache = Attache::start("run", &manifests, &["--port=0"], &[]);
+    let line = attache.line().await;
+    let address = line.strip_prefix("Starting to serve on ").unwrap();
+    does_not_take_an_error_for_a_value(client(&["sh"], "clients/client.sh"), address);
+    does_not_take_an_error_for_a_value(client(&["python3"], "clients/client.py"), address);
+}
+
 /// The example for that interpreter, or `go run`.
 fn client(runtime: &[&str], program: &str) -> Command {
     let mut command = Command::new(runtime[0]);

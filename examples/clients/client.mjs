@@ -1,6 +1,10 @@
 // Reads a key, waits for its next value, then follows it.
 // node client.mjs http://localhost:8001/kv/default/web-configmap/GREETING
-const get = (headers) => fetch(process.argv[2], { headers });
+const get = async (headers) => {
+  const answer = await fetch(process.argv[2], { headers });
+  if (answer.status >= 400) throw new Error(await answer.text());
+  return answer;
+};
 
 let answer = await get({});
 console.log("read", await answer.text());

@@ -10,14 +10,17 @@ url = urllib.parse.urlsplit(sys.argv[1])
 def get(headers={}):
     connection = http.client.HTTPConnection(url.netloc)
     connection.request("GET", url.path, headers=headers)
-    return connection.getresponse()
+    answer = connection.getresponse()
+    if answer.status >= 400:
+        sys.exit(answer.read().decode())
+    return answer
 
 
 answer = get()
 print("read", answer.read().decode(), flush=True)
 
 # Long-poll: the answer comes with the change, or a 304 after a minute.
-while answer.status in (200, 304):
+while True:
     answer = get({"If-None-Match": answer.headers["ETag"], "Prefer": "wait=60"})
     if answer.status == 200:
         print("changed", answer.read().decode(), flush=True)
