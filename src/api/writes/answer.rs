@@ -78,7 +78,7 @@ fn condition_failed(wish: &Wish<'_>, current: Option<&Object>) -> Answer {
         Some(etag) => {
             let differs = match (given(IF_MATCH), given(IF_NONE_MATCH)) {
                 (true, false) => "and If-Match asks for another (a tag stands in double quotes)",
-                (false, true) => "and If-None-Match asks that it has not",
+                (false, true) => "and If-None-Match excludes it",
                 _ => "which If-Match or If-None-Match does not allow",
             };
             let etag = etag.as_str();
@@ -127,7 +127,7 @@ mod tests {
             (
                 &[star],
                 true,
-                &format!("{has}and If-None-Match asks that it has not"),
+                &format!("{has}and If-None-Match excludes it"),
             ),
             (
                 &[other, star],
