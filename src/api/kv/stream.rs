@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::super::fetch::gone;
 use super::super::push::{Moment, State, Subject, Wait};
-use super::{Answer, Api, Origin, Target, demanded, unwatched};
+use super::{Answer, Api, Origin, Target, demanded, passes_over, unwatched};
 use crate::http::Peer;
 use crate::store::{Contact, ETag, Lookup, Object, Snapshot, Tags, Value};
 
@@ -65,7 +65,8 @@ impl Api {
     fn refusal(&self, target: &Target<'_>, origin: Origin) -> Option<Result<(), Answer>> {
         let snapshot = self.reader.snapshot();
         match snapshot.lookup(target.kind, &target.namespace, &target.name) {
-            Lookup::Found(..) | Lookup::Missing(_) => Some(Ok(())),
+            Lookup::Found(..) => Some(Ok(())),
+            Lookup::Missing(scope) if !passes_over(scope, target) => Some(Ok(())),
             unknown => {
                 let answer = self.known(&unknown, target, &HeaderMap::new(), origin);
                 answer.map(Err)

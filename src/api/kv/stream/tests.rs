@@ -252,6 +252,24 @@ async fn what_is_not_held_any_more_ends_the_stream() {
     assert!(body.frame().await.is_none());
 }
 
+#[tokio::test]
+async fn a_secret_that_a_directory_does_not_serve_is_refused_rather_than_awaited() {
+    let (writer, reader) = new(1 << 20);
+    let secret = |name| ObjectRef::new(Kind::Secret, "default", name);
+    let mut spec = ScopeSpec::declared(Selects::Directory("/etc/config".into()));
+    spec.named = Arc::new([secret("named")].into());
+    let scope = writer.scope(spec);
+    scope.replace(vec![]);
+    let (_stop, drain) = shutdown::channel();
+    let api = Api::over(reader, drain);
+    let (head, ()) = Request::get("/").body(()).unwrap().into_parts();
+    for (name, status) in [("secret:unnamed", 404), ("secret:named", 200), ("web", 200)] {
+        let target = Target::parse("default", name, None).unwrap();
+        let answer = api.followed(&target, &head, &Peer::default()).await;
+        assert_eq!(answer.status(), status, "{name}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     /// The object has this data now, or does not exist.
