@@ -61,11 +61,16 @@ impl Api {
         refusal.unwrap_or_else(|| self.stream(self.reader.clone(), subject(target), head, peer))
     }
 
-    /// Whether an object can be followed, and the answer if not; `None` if no scope answers for it.
+    /// Whether an object can be followed, and the answer if not; `None` if no scope surely goes on to answer
+    /// for it.
     fn refusal(&self, target: &Target<'_>, origin: Origin) -> Option<Result<(), Answer>> {
         let snapshot = self.reader.snapshot();
         match snapshot.lookup(target.kind, &target.namespace, &target.name) {
             Lookup::Found(..) => Some(Ok(())),
+            // Who had it fetched may not have awaited it, and then it is let go of again: this one does.
+            Lookup::Missing(scope) if scope.spec().on_demand && matches!(origin, Origin::Hit) => {
+                None
+            }
             Lookup::Missing(scope) if !passes_over(scope, target) => Some(Ok(())),
             unknown => {
                 let answer = self.known(&unknown, target, &HeaderMap::new(), origin);

@@ -10,6 +10,7 @@ use crate::api::Api;
 use crate::api::push::Waiting;
 use crate::http::Body;
 use crate::shutdown;
+use crate::store::demand;
 use crate::store::{
     Kind, ObjectRef, RawObject, Reader, ScopeSpec, ScopeWriter, Selects, Writer, new,
 };
@@ -268,6 +269,41 @@ async fn a_secret_that_a_directory_does_not_serve_is_refused_rather_than_awaited
         let answer = api.followed(&target, &head, &Peer::default()).await;
         assert_eq!(answer.status(), status, "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_fetched_in_vain_is_awaited_before_it_is_followed() {
+    let (writer, reader) = new(1 << 20);
+    // Its reader did not await it: the source is about to let go of it.
+    let unawaited = writer.scope(ScopeSpec::on_demand(Selects::Named(reference())));
+    unawaited.replace(vec![]);
+    let (demander, mut demands) = demand::channel(1);
+    let (_stop, drain) = shutdown::channel();
+    let api = Api {
+        demander: Some(demander),
+        ..Api::over(reader, drain)
+    };
+    let (head, ()) = Request::get("/").body(()).unwrap().into_parts();
+    let (target, peer) = (
+        Target::parse("default", "web", None).unwrap(),
+        Peer::default(),
+    );
+    let source = async {
+        let demand = demands.recv().await.unwrap();
+        assert!(demand.awaited);
+        drop(unawaited);
+        let awaited = writer.scope(ScopeSpec::on_demand(demand.selects));
+        awaited.replace(vec![]);
+        demand.reply.send(Ok(())).unwrap();
+        awaited
+    };
+    let both = async { tokio::join!(api.followed(&target, &head, &peer), source) };
+    let both = tokio::time::timeout(std::time::Duration::from_secs(10), both).await;
+    let (answer, awaited) = both.expect("it is asked for");
+    let mut body = answer.into_body();
+    assert!(pull(&mut body).unwrap().contains("\"absent\""));
+    awaited.replace(vec![awaited.freeze(raw("7", &[("A", "1")]))]);
+    assert!(pull(&mut body).unwrap().contains("\"data\":{\"A\":\"1\"}"));
 }
 
 #[derive(Debug, Clone)]
