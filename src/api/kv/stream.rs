@@ -38,7 +38,12 @@ impl Api {
                 _ => return unwatched(target),
             }
         }
-        let answer = || held().unwrap_or_else(|| gone(target));
+        let answer = || match held() {
+            Some(answer) => answer,
+            // Who asks again has it fetched, if it may be.
+            None if self.fetches(target) => gone(target),
+            None => unwatched(target),
+        };
         self.long_poll(self.reader.clone(), wait, peer, answer)
             .await
     }

@@ -5,9 +5,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value as Json, json};
 
+use super::super::PARAMETERS;
 use super::*;
 use crate::api::Api;
 use crate::api::push::Waiting;
+use crate::api::query::Query;
 use crate::http::Body;
 use crate::shutdown;
 use crate::store::demand;
@@ -269,6 +271,32 @@ async fn a_secret_that_a_directory_does_not_serve_is_refused_rather_than_awaited
         let answer = api.followed(&target, &head, &Peer::default()).await;
         assert_eq!(answer.status(), status, "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_what_leaves_its_selector_is_told_as_who_reads() {
+    let (writer, reader) = new(1 << 20);
+    let scope = writer.scope(ScopeSpec::declared(Selects::Selector {
+        kind: Kind::ConfigMap,
+        namespace: None,
+        labels: "app=web".into(),
+    }));
+    scope.replace(vec![scope.freeze(raw("1", &[("A", "1")]))]);
+    let (_stop, drain) = shutdown::channel();
+    let api = Api::over(reader, drain);
+    let request = Request::get("/").header("if-none-match", "*");
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    let (target, peer) = (
+        Target::parse("default", "web", None).unwrap(),
+        Peer::default(),
+    );
+    let ask = async |query| {
+        let query = Query::parse(query, PARAMETERS).unwrap();
+        api.kv(&target, &query, &head, &peer).await.status()
+    };
+    let leave = async { scope.replace(vec![]) };
+    let (waited, ()) = tokio::join!(ask(Some("wait=60")), leave);
+    assert_eq!(waited, ask(None).await);
 }
 
 #[tokio::test(start_paused = true)]
