@@ -116,10 +116,9 @@ pub fn services(services: &Objects) -> View {
 /// for it. `services` and `slices` are those of one namespace.
 #[must_use]
 pub fn service(name: &str, services: &Objects, slices: &Objects, filter: &Filter) -> Option<View> {
-    let (object, service) = services
-        .values()
-        .filter_map(as_service)
-        .find(|(object, _)| *object.reference().name == *name)?;
+    let (any, _) = services.first_key_value()?;
+    let reference = ObjectRef::new(any.kind, Arc::clone(&any.namespace), name);
+    let (object, service) = as_service(services.get(&reference)?)?;
     let head = head(object, service);
     let endpoints = match service.service_type.as_str() {
         // It is a name in DNS: what slices there are, are left over.

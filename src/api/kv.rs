@@ -105,13 +105,13 @@ impl Api {
             }
             Lookup::Missing(scope) => {
                 scope.touch();
-                let detail = match (&scope.spec().selects, target.kind) {
-                    // A directory does not say which of its Secrets were passed over.
-                    (Selects::Directory(_), Kind::Secret) => format!(
+                let detail = if passes_over(scope, target) {
+                    format!(
                         "{target} is not served: create it, and name it with --secret {}/{}",
                         target.namespace, target.name
-                    ),
-                    _ => format!("{target} does not exist: create it, and it is served at once"),
+                    )
+                } else {
+                    format!("{target} does not exist: create it, and it is served at once")
                 };
                 Some(problem(StatusCode::NOT_FOUND, detail))
             }
@@ -129,6 +129,15 @@ impl Api {
             Lookup::Unwatched => None,
         }
     }
+}
+
+/// Whether the object stays out of `scope` even if it exists: of a directory's Secrets only those that are
+/// named are served.
+fn passes_over(scope: &Scope, target: &Target<'_>) -> bool {
+    let spec = scope.spec();
+    target.kind == Kind::Secret
+        && matches!(spec.selects, Selects::Directory(_))
+        && !spec.names(&target.reference())
 }
 
 /// Has the object fetched and watched, even if it does not exist if it is `awaited`.

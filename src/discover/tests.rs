@@ -46,13 +46,10 @@ fn external(name: &str) -> Service {
 fn slice(name: &str, ports: &[(&str, u16)], endpoints: &[Endpoint]) -> Arc<Object> {
     let ports = ports.iter().map(|(name, port)| EndpointPort {
         name: (*name).into(),
-        protocol: "TCP".into(),
         port: Some(*port).filter(|port| *port != 0),
-        app_protocol: String::new(),
     });
     let slice = EndpointSlice {
         service: "web".into(),
-        address_type: "IPv4".into(),
         ports: ports.collect(),
         endpoints: endpoints.to_vec(),
     };

@@ -46,8 +46,6 @@ pub struct ServicePort {
 pub struct EndpointSlice {
     /// The label `kubernetes.io/service-name`; empty where it has none.
     pub service: String,
-    /// `addressType`: IPv4, IPv6 or FQDN.
-    pub address_type: String,
     /// `ports`: valid for each of its endpoints.
     pub ports: Vec<EndpointPort>,
     /// `endpoints`.
@@ -59,12 +57,8 @@ pub struct EndpointSlice {
 pub struct EndpointPort {
     /// `name`; empty where the Service's port has none.
     pub name: String,
-    /// `protocol`: TCP, UDP or SCTP.
-    pub protocol: String,
     /// `port`; `None` stands for all ports.
     pub port: Option<u16>,
-    /// `appProtocol`; empty where there is none.
-    pub app_protocol: String,
 }
 
 /// An entry of an EndpointSlice's `endpoints`. The conditions are as consumers must take them where
@@ -136,14 +130,13 @@ impl Service {
 impl EndpointSlice {
     /// The bytes that its fields point to.
     fn beyond(&self) -> usize {
-        let ports = self.ports.iter().map(|port| {
-            size_of::<EndpointPort>() + text([&port.name, &port.protocol, &port.app_protocol])
-        });
+        let ports = self.ports.iter();
+        let ports = ports.map(|port| size_of::<EndpointPort>() + port.name.len());
         let endpoints = self.endpoints.iter().map(|e| {
             let addresses = e.addresses.len() * size_of::<String>() + text(&e.addresses);
             size_of::<Endpoint>() + addresses + text([&e.hostname, &e.node, &e.zone, &e.pod])
         });
-        text([&self.service, &self.address_type]) + ports.sum::<usize>() + endpoints.sum::<usize>()
+        self.service.len() + ports.sum::<usize>() + endpoints.sum::<usize>()
     }
 }
 

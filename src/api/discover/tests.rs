@@ -91,10 +91,8 @@ fn slice(version: &str, service: &str, addresses: &[&str]) -> Arc<Object> {
         ports: vec![EndpointPort {
             name: "http".into(),
             port: Some(8080),
-            ..EndpointPort::default()
         }],
         endpoints: endpoints.collect(),
-        ..EndpointSlice::default()
     };
     let name = format!("{service}-a");
     object(

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::super::fetch::gone;
 use super::super::push::{Moment, State, Subject, Wait};
-use super::{Answer, Api, Origin, Target, demanded, unwatched};
+use super::{Answer, Api, Origin, Target, demanded, passes_over, unwatched};
 use crate::http::Peer;
 use crate::store::{Contact, ETag, Lookup, Object, Snapshot, Tags, Value};
 
@@ -38,7 +38,12 @@ impl Api {
                 _ => return unwatched(target),
             }
         }
-        let answer = || held().unwrap_or_else(|| gone(target));
+        let answer = || match held() {
+            Some(answer) => answer,
+            // Who asks again has it fetched, if it may be.
+            None if self.fetches(target) => gone(target),
+            None => unwatched(target),
+        };
         self.long_poll(self.reader.clone(), wait, peer, answer)
             .await
     }
@@ -61,11 +66,17 @@ impl Api {
         refusal.unwrap_or_else(|| self.stream(self.reader.clone(), subject(target), head, peer))
     }
 
-    /// Whether an object can be followed, and the answer if not; `None` if no scope answers for it.
+    /// Whether an object can be followed, and the answer if not; `None` if no scope surely goes on to answer
+    /// for it.
     fn refusal(&self, target: &Target<'_>, origin: Origin) -> Option<Result<(), Answer>> {
         let snapshot = self.reader.snapshot();
         match snapshot.lookup(target.kind, &target.namespace, &target.name) {
-            Lookup::Found(..) | Lookup::Missing(_) => Some(Ok(())),
+            Lookup::Found(..) => Some(Ok(())),
+            // Who had it fetched may not have awaited it, and then it is let go of again: this one does.
+            Lookup::Missing(scope) if scope.spec().on_demand && matches!(origin, Origin::Hit) => {
+                None
+            }
+            Lookup::Missing(scope) if !passes_over(scope, target) => Some(Ok(())),
             unknown => {
                 let answer = self.known(&unknown, target, &HeaderMap::new(), origin);
                 answer.map(Err)

@@ -56,23 +56,26 @@ pub(super) fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     seconds(quoted.unwrap_or(word))
 }
 
-/// Whether `Accept` names the media type of streams, with a weight other than 0 (RFC 9110, section
-/// 12.5.1). Ranges such as `*/*` do not ask for it.
+/// Whether `Accept` names the media type of streams, with a weight other than 0 and no less than that of any
+/// other (RFC 9110, section 12.5.1). Ranges such as `*/*` do not ask for it.
 pub(super) fn accepts_events(headers: &HeaderMap) -> bool {
-    lists(headers, &ACCEPT).any(|accepted| {
+    let (mut events, mut others) = (0.0_f32, 0.0_f32);
+    for accepted in lists(headers, &ACCEPT) {
         let mut parts = split(accepted, ';').map(str::trim);
         let named = parts
             .next()
             .is_some_and(|media_type| media_type.eq_ignore_ascii_case(EVENT_STREAM));
-        named && !parts.any(is_zero_weight)
-    })
+        let weight = parts.find_map(weight).unwrap_or(1.0);
+        let best = if named { &mut events } else { &mut others };
+        *best = best.max(weight);
+    }
+    events > 0.0 && events >= others
 }
 
-fn is_zero_weight(parameter: &str) -> bool {
-    let Some((name, weight)) = parameter.split_once('=') else {
-        return false;
-    };
-    name.trim().eq_ignore_ascii_case("q") && weight.trim().parse() == Ok(0.0_f32)
+fn weight(parameter: &str) -> Option<f32> {
+    let (name, weight) = parameter.split_once('=')?;
+    let weighs = name.trim().eq_ignore_ascii_case("q");
+    weighs.then(|| weight.trim().parse().ok())?
 }
 
 /// The id of the last event that a client got, which comes back (WHATWG HTML, section 9.2.4).
@@ -162,6 +165,10 @@ mod tests {
             (&["text/event-stream;q=0"], false),
             (&["text/event-stream ; Q = 0.000"], false),
             (&["text/event-stream;version=0"], true),
+            (&["application/json, text/event-stream;q=0.5"], false),
+            (&["text/event-stream;q=0.5", "*/*;q=0.8"], false),
+            (&["text/event-stream, */*;q=0.8"], true),
+            (&["application/json;q=0.5, text/event-stream;q=0.5"], true),
             (&["*/*"], false),
             (&["text/*"], false),
             (&["text/event-streams"], false),

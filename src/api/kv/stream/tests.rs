@@ -5,11 +5,14 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value as Json, json};
 
+use super::super::PARAMETERS;
 use super::*;
 use crate::api::Api;
 use crate::api::push::Waiting;
+use crate::api::query::Query;
 use crate::http::Body;
 use crate::shutdown;
+use crate::store::demand;
 use crate::store::{
     Kind, ObjectRef, RawObject, Reader, ScopeSpec, ScopeWriter, Selects, Writer, new,
 };
@@ -250,6 +253,85 @@ async fn what_is_not_held_any_more_ends_the_stream() {
     assert!(pull(&mut body).is_some());
     drop(scene.scope);
     assert!(body.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn a_secret_that_a_directory_does_not_serve_is_refused_rather_than_awaited() {
+    let (writer, reader) = new(1 << 20);
+    let secret = |name| ObjectRef::new(Kind::Secret, "default", name);
+    let mut spec = ScopeSpec::declared(Selects::Directory("/etc/config".into()));
+    spec.named = Arc::new([secret("named")].into());
+    let scope = writer.scope(spec);
+    scope.replace(vec![]);
+    let (_stop, drain) = shutdown::channel();
+    let api = Api::over(reader, drain);
+    let (head, ()) = Request::get("/").body(()).unwrap().into_parts();
+    for (name, status) in [("secret:unnamed", 404), ("secret:named", 200), ("web", 200)] {
+        let target = Target::parse("default", name, None).unwrap();
+        let answer = api.followed(&target, &head, &Peer::default()).await;
+        assert_eq!(answer.status(), status, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_what_leaves_its_selector_is_told_as_who_reads() {
+    let (writer, reader) = new(1 << 20);
+    let scope = writer.scope(ScopeSpec::declared(Selects::Selector {
+        kind: Kind::ConfigMap,
+        namespace: None,
+        labels: "app=web".into(),
+    }));
+    scope.replace(vec![scope.freeze(raw("1", &[("A", "1")]))]);
+    let (_stop, drain) = shutdown::channel();
+    let api = Api::over(reader, drain);
+    let request = Request::get("/").header("if-none-match", "*");
+    let (head, ()) = request.body(()).unwrap().into_parts();
+    let (target, peer) = (
+        Target::parse("default", "web", None).unwrap(),
+        Peer::default(),
+    );
+    let ask = async |query| {
+        let query = Query::parse(query, PARAMETERS).unwrap();
+        api.kv(&target, &query, &head, &peer).await.status()
+    };
+    let leave = async { scope.replace(vec![]) };
+    let (waited, ()) = tokio::join!(ask(Some("wait=60")), leave);
+    assert_eq!(waited, ask(None).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_fetched_in_vain_is_awaited_before_it_is_followed() {
+    let (writer, reader) = new(1 << 20);
+    // Its reader did not await it: the source is about to let go of it.
+    let unawaited = writer.scope(ScopeSpec::on_demand(Selects::Named(reference())));
+    unawaited.replace(vec![]);
+    let (demander, mut demands) = demand::channel(1);
+    let (_stop, drain) = shutdown::channel();
+    let api = Api {
+        demander: Some(demander),
+        ..Api::over(reader, drain)
+    };
+    let (head, ()) = Request::get("/").body(()).unwrap().into_parts();
+    let (target, peer) = (
+        Target::parse("default", "web", None).unwrap(),
+        Peer::default(),
+    );
+    let source = async {
+        let demand = demands.recv().await.unwrap();
+        assert!(demand.awaited);
+        drop(unawaited);
+        let awaited = writer.scope(ScopeSpec::on_demand(demand.selects));
+        awaited.replace(vec![]);
+        demand.reply.send(Ok(())).unwrap();
+        awaited
+    };
+    let both = async { tokio::join!(api.followed(&target, &head, &peer), source) };
+    let both = tokio::time::timeout(std::time::Duration::from_secs(10), both).await;
+    let (answer, awaited) = both.expect("it is asked for");
+    let mut body = answer.into_body();
+    assert!(pull(&mut body).unwrap().contains("\"absent\""));
+    awaited.replace(vec![awaited.freeze(raw("7", &[("A", "1")]))]);
+    assert!(pull(&mut body).unwrap().contains("\"data\":{\"A\":\"1\"}"));
 }
 
 #[derive(Debug, Clone)]

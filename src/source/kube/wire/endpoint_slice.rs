@@ -10,7 +10,6 @@ use crate::store::{Discovered, Kind, RawObject};
 #[serde(rename_all = "camelCase")]
 pub(super) struct WireEndpointSlice {
     metadata: WireMeta<Labels>,
-    address_type: Option<String>,
     ports: Option<Vec<WirePort>>,
     endpoints: Option<Vec<WireEndpoint>>,
 }
@@ -25,9 +24,7 @@ struct Labels {
 #[serde(rename_all = "camelCase")]
 struct WirePort {
     name: Option<String>,
-    protocol: Option<String>,
     port: Option<i32>,
-    app_protocol: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -64,7 +61,6 @@ impl Wire for WireEndpointSlice {
         let endpoints = self.endpoints.unwrap_or_default();
         raw.discovered = Some(Box::new(Discovered::EndpointSlice(EndpointSlice {
             service: labels.and_then(|labels| labels.service).unwrap_or_default(),
-            address_type: self.address_type.unwrap_or_default(),
             ports: ports.into_iter().filter_map(WirePort::kept).collect(),
             endpoints: endpoints.into_iter().map(WireEndpoint::kept).collect(),
         })));
@@ -80,12 +76,10 @@ impl WirePort {
     fn kept(self) -> Option<EndpointPort> {
         Some(EndpointPort {
             name: self.name.unwrap_or_default(),
-            protocol: self.protocol.unwrap_or_default(),
             port: match self.port {
                 Some(number) => Some(u16::try_from(number).ok().filter(|port| *port > 0)?),
                 None => None,
             },
-            app_protocol: self.app_protocol.unwrap_or_default(),
         })
     }
 }
@@ -169,12 +163,9 @@ mod tests {
             slice,
             EndpointSlice {
                 service: "web".into(),
-                address_type: "IPv4".into(),
                 ports: vec![EndpointPort {
                     name: "http".into(),
-                    protocol: "TCP".into(),
                     port: Some(8080),
-                    app_protocol: "http".into(),
                 }],
                 endpoints: vec![Endpoint {
                     addresses: vec!["10.1.0.7".into()],
@@ -220,7 +211,6 @@ mod tests {
     #[test]
     fn empty_slices_other_address_types_and_all_ports() {
         let empty = decoded(&json!({"addressType": "IPv6", "endpoints": null, "ports": null}));
-        assert_eq!(empty.address_type, "IPv6");
         assert!(empty.endpoints.is_empty() && empty.ports.is_empty());
         let names = decoded(&json!({
             "addressType": "FQDN",
