@@ -150,8 +150,7 @@ fn accepted(answer: &Answer) -> Result<Bytes, Failure> {
 
 /// Why the sidecar said no: what is pending by name, else the problem's detail, else the status.
 fn reason(answer: &Answer) -> String {
-    let problem: Problem = serde_json::from_slice(&answer.body).unwrap_or_default();
-    match problem {
+    match answer.problem() {
         Problem { pending, .. } if !pending.is_empty() => pending.join(", "),
         Problem {
             detail: Some(detail),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 
-use hyper::Request;
+use hyper::{Request, StatusCode};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, IF_MATCH};
 use hyper::http::request::Builder;
@@ -32,7 +32,7 @@ pub async fn set(set: &Set, stdin: &mut impl Read) -> Result<(), Failure> {
     within(&set.endpoint, set.timeout, values.write(set)).await
 }
 
-/// Removes keys, all at once. One that is not there is none the worse.
+/// Removes keys, all at once. One that is not there is none the worse, nor is a ConfigMap.
 ///
 /// # Errors
 /// The sidecar cannot be reached in time, or it refuses (403, 405, …).
@@ -43,7 +43,12 @@ pub async fn unset(unset: &Unset) -> Result<(), Failure> {
         let path = path(&namespace, ObjectKind::ConfigMap, &unset.object, None);
         let nulls: BTreeMap<_, Option<()>> = unset.keys.iter().map(|key| (key, None)).collect();
         let request = Request::patch(path).header(CONTENT_TYPE, "application/merge-patch+json");
-        send(endpoint, request, json(&nulls)).await
+        let answer = connection::exchange(endpoint, request, json(&nulls)).await?;
+        // An attache says so in its own way; whatever else listens there has removed nothing.
+        if answer.status == StatusCode::NOT_FOUND && answer.problem().detail.is_some() {
+            return Ok(());
+        }
+        accepted(&answer).map(drop)
     };
     within(endpoint, unset.timeout, removed).await
 }

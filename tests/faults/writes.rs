@@ -124,6 +124,22 @@ async fn conflicts_are_the_api_servers_and_attaches_business_alone() {
 }
 
 #[tokio::test]
+async fn removing_keys_makes_no_object() {
+    let mut fake = FakeApiServer::start().await;
+    let sidecar = writing(&fake).await;
+    let nulls = "{\"A\":null}";
+    let write = spawn(&sidecar, Method::PATCH, "/kv/default/web", &[JSON], nulls);
+    patch(&mut fake).await.not_found();
+    let answer = write.await.unwrap();
+    assert_eq!(answer.status(), 404);
+    assert!(
+        text(&answer).contains("ConfigMap default/web does not exist"),
+        "{}",
+        text(&answer)
+    );
+}
+
+#[tokio::test]
 async fn a_storm_of_conflicts_without_end_is_a_503() {
     let mut fake = FakeApiServer::start().await;
     let sidecar = writing(&fake).await;

@@ -57,12 +57,19 @@ pub(super) fn refused(wish: &Wish<'_>, refusal: &Refusal, current: Option<&Objec
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             answer
         }
+        Refusal::NoObject => no_object(&wish.target),
         Refusal::Condition => condition_failed(wish, current),
     };
     if let Some(object) = current {
         describe(answer.headers_mut(), wish.etag(current), object);
     }
     answer
+}
+
+/// 404 of a patch that only removes keys: it makes no object.
+pub(super) fn no_object(target: &Target<'_>) -> Answer {
+    let detail = format!("{target} does not exist, so that it has no key to remove");
+    problem(StatusCode::NOT_FOUND, detail)
 }
 
 fn condition_failed(wish: &Wish<'_>, current: Option<&Object>) -> Answer {
