@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 
-use hyper::{Request, StatusCode};
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, IF_MATCH};
 use hyper::http::request::Builder;
+use hyper::{Request, StatusCode};
 
 use super::{Failure, accepted, connection, namespace, path, within};
 use crate::config::{Endpoint, ObjectKind, Set, Unset, ValueFrom};
