@@ -122,13 +122,16 @@ impl Api {
         };
         let turn = writer.queue.turn(&wish.target).await?;
         let object = if wish.is_conditional() {
+            let believed = held.clone().flatten();
             match writer.conditionally(&wish, held).await? {
                 Conditional::Done(object) => object,
                 Conditional::Refused(refusal, current) => {
                     drop((turn, room));
-                    if let (Refusal::Condition, Some(object)) = (&refusal, &current) {
-                        // Who reads again, to decide anew, must not be shown what did not hold.
-                        self.settled(object).await;
+                    // Who reads again, to decide anew, must not be shown what did not hold.
+                    match (&refusal, &current, believed) {
+                        (Refusal::Condition, Some(object), _) => _ = self.settled(object).await,
+                        (Refusal::Condition, None, Some(gone)) => self.forgotten(&gone).await,
+                        _ => {}
                     }
                     return Err(answer::refused(&wish, &refusal, current.as_deref()));
                 }

@@ -310,6 +310,25 @@ async fn a_condition_is_judged_by_what_the_api_server_has() {
 }
 
 #[tokio::test]
+async fn a_condition_on_what_is_gone_is_refused_once_a_read_shows_that() {
+    let mut fake = FakeApiServer::start().await;
+    let (sidecar, stream) = watching(&mut fake).await;
+    let any = [("if-match", "*")];
+    let path = "/kv/default/web/GREETING";
+    let write = spawn(&sidecar, Method::PUT, path, &any, "two");
+    patch(&mut fake).await.not_found();
+    fake.next_list(WEB).await.not_found();
+    // The watch is late: a client that reads again and writes anew would go round in circles.
+    for _ in 0..50 {
+        assert_eq!(sidecar.get(path, &[]).await.status(), 200);
+    }
+    assert!(!write.is_finished());
+    stream.deleted(web("11", "one"));
+    assert_eq!(write.await.unwrap().status(), 412);
+    assert_eq!(sidecar.get(path, &[]).await.status(), 404);
+}
+
+#[tokio::test]
 async fn a_key_is_deleted_if_the_api_server_has_it() {
     let mut fake = FakeApiServer::start().await;
     let (sidecar, stream) = watching(&mut fake).await;

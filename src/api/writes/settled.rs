@@ -27,11 +27,28 @@ impl Api {
     /// Waits until a GET shows `written` or newer, at most [`PATIENCE`] and not once attache stops.
     /// What nobody watches is asked for, so that it is held by then.
     pub(super) async fn settled(&self, written: &Object) -> Shown {
+        let shown = self.patiently(self.shows(written)).await;
+        shown.unwrap_or(Shown::Stale)
+    }
+
+    /// Waits until a GET does not show `gone` any more, which the API server does not have; as long as
+    /// [`settled`](Self::settled).
+    pub(super) async fn forgotten(&self, gone: &Object) {
+        let reference = gone.reference();
+        let mut reader = self.reader.clone();
+        let forgotten = reader.wait_for(|snapshot| {
+            let found = snapshot.lookup(reference.kind, &reference.namespace, &reference.name);
+            !matches!(found, Lookup::Found(held, _) if held.uid() == gone.uid())
+        });
+        self.patiently(forgotten).await;
+    }
+
+    async fn patiently<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
         let mut drain = self.drain.clone();
         tokio::select! {
             biased;
-            shown = timeout(PATIENCE, self.shows(written)) => shown.unwrap_or(Shown::Stale),
-            () = drain.requested() => Shown::Stale,
+            done = timeout(PATIENCE, waiting) => done.ok(),
+            () = drain.requested() => None,
         }
     }
 
@@ -211,6 +228,27 @@ mod tests {
         assert_eq!(begun(&mut wait).await, None, "a GET would be a 404");
         scope.replace(vec![web("new", "10")]);
         assert_eq!(begun(&mut wait).await, Some(Shown::Written));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_gone_is_waited_for_until_it_is_forgotten() {
+        let (api, writer, _stop) = api();
+        let scope = watched(&writer, Selects::Named(reference()));
+        scope.replace(vec![web("u", "5")]);
+        let gone = web("u", "5");
+        let mut wait = Box::pin(api.forgotten(&gone));
+        assert_eq!(begun(&mut wait).await, None);
+        scope.replace(vec![web("u", "6")]);
+        assert_eq!(begun(&mut wait).await, None);
+        scope.replace(vec![]);
+        assert_eq!(begun(&mut wait).await, Some(()));
+        scope.replace(vec![web("u", "5")]);
+        let began = Instant::now();
+        api.forgotten(&gone).await;
+        assert_eq!(began.elapsed(), PATIENCE);
+        scope.replace(vec![web("new", "7")]);
+        api.forgotten(&gone).await;
+        assert_eq!(began.elapsed(), PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]
