@@ -29,7 +29,8 @@ struct Values {
 /// A value cannot be read, the sidecar cannot be reached in time, or it refuses (403, 405, 412, …).
 pub async fn set(set: &Set, stdin: &mut impl Read) -> Result<(), Failure> {
     let values = Values::read(set, stdin)?;
-    within(&set.endpoint, set.timeout, values.write(set)).await
+    let written = within(&set.endpoint, set.timeout, values.write(set)).await;
+    written.map_err(unknown)
 }
 
 /// Removes keys, all at once. One that is not there is none the worse, nor is a ConfigMap.
@@ -50,7 +51,9 @@ pub async fn unset(unset: &Unset) -> Result<(), Failure> {
         }
         accepted(&answer).map(drop)
     };
-    within(endpoint, unset.timeout, removed).await
+    within(endpoint, unset.timeout, removed)
+        .await
+        .map_err(unknown)
 }
 
 // === impl Values ===
@@ -109,6 +112,18 @@ impl Values {
             written = true;
         }
         Ok(())
+    }
+}
+
+/// Who got no answer does not know what became of a write.
+fn unknown(failure: Failure) -> Failure {
+    match failure {
+        Failure::Late { at, timeout, .. } => Failure::Late {
+            at,
+            timeout,
+            aftermath: "; it may have been written all the same: see what attache get shows",
+        },
+        failure => failure,
     }
 }
 

@@ -1,18 +1,16 @@
 //! What a write answers: what is there now, or why it is not done.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::judge::{Refusal, Wish};
 use super::settled::Shown;
-use crate::api::held::X_RESOURCE_VERSION;
+use crate::api::held::{CACHE_STATUS, X_RESOURCE_VERSION};
 use crate::api::kv::Target;
 use crate::api::problem::problem;
 use crate::api::{Answer, NOSNIFF, whole};
 use crate::store::{ETag, Object};
-
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// What a DELETE answers, byte for byte as key/value services over ConfigMaps do. The 404 is the one
 /// error that is no problem details.

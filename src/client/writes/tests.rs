@@ -181,3 +181,15 @@ async fn keys_of_what_does_not_exist_are_removed() {
         assert_eq!(removed.is_ok(), done, "{body}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_write_without_an_answer_may_have_been_made() {
+    let (_listener, endpoint) = listen().await;
+    let failure = unset(&unset_of(endpoint)).await.unwrap_err();
+    let told = failure.to_string();
+    assert!(
+        told.contains("within 30s; it may have been written"),
+        "{told}"
+    );
+    assert_eq!(failure.exit_code(), 2);
+}
