@@ -1,6 +1,7 @@
 //! The commands that talk to a running sidecar, and the one that installs the binary.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use hyper::body::Bytes;
 use serde::Deserialize;
@@ -32,6 +33,16 @@ pub enum Failure {
         at: String,
         /// What the attempt ended with.
         reason: String,
+    },
+    /// No whole answer in time.
+    #[error("no answer from the sidecar at {at} within {timeout:?}{aftermath}")]
+    Late {
+        /// The address or socket.
+        at: String,
+        /// How long it had.
+        timeout: Duration,
+        /// What that leaves open, if anything.
+        aftermath: &'static str,
     },
     /// The sidecar refused; the text is its own.
     #[error("{0}")]
@@ -150,8 +161,7 @@ fn accepted(answer: &Answer) -> Result<Bytes, Failure> {
 
 /// Why the sidecar said no: what is pending by name, else the problem's detail, else the status.
 fn reason(answer: &Answer) -> String {
-    let problem: Problem = serde_json::from_slice(&answer.body).unwrap_or_default();
-    match problem {
+    match answer.problem() {
         Problem { pending, .. } if !pending.is_empty() => pending.join(", "),
         Problem {
             detail: Some(detail),
@@ -164,14 +174,15 @@ fn reason(answer: &Answer) -> String {
 /// Ends `doing` after `timeout`.
 async fn within<T>(
     endpoint: &Endpoint,
-    timeout: std::time::Duration,
+    timeout: Duration,
     doing: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     match tokio::time::timeout(timeout, doing).await {
         Ok(result) => result,
-        Err(_) => Err(Failure::Unreachable {
+        Err(_) => Err(Failure::Late {
             at: endpoint.to_string(),
-            reason: format!("no answer within {timeout:?}"),
+            timeout,
+            aftermath: "",
         }),
     }
 }
@@ -179,12 +190,12 @@ async fn within<T>(
 // === impl Failure ===
 
 impl Failure {
-    /// The process's exit code: 2 if the sidecar could not be reached, so that a script can tell that
+    /// The process's exit code: 2 if the sidecar could not be reached in time, so that a script can tell that
     /// from a key that is not there; else 1.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreachable { .. } => 2,
+            Self::Unreachable { .. } | Self::Late { .. } => 2,
             _ => 1,
         }
     }

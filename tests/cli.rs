@@ -109,6 +109,34 @@ fn every_fault_has_a_line_and_the_exit_code_is_64() {
 }
 
 #[test]
+fn writes_that_others_may_make_are_warned_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let kubeconfig = dir.path().join("config");
+    let away = r#"{"clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": ""}}], "current-context": "c"}"#;
+    fs::write(&kubeconfig, away).unwrap();
+    for (flags, warned) in [
+        (&["--address=0.0.0.0", "--allow-non-loopback"][..], true),
+        (&["--address=127.0.0.1"], false),
+    ] {
+        let mut command = attache(&["run", "--port=0", "--allow-writes", "--kubeconfig"]);
+        let stdio = command.arg(&kubeconfig).args(flags).stdin(Stdio::null());
+        let mut run = stdio
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Once it serves, all warnings are given.
+        let started = run.stdout.take().unwrap().read(&mut [0; 64]).unwrap();
+        run.kill().unwrap();
+        let told = String::from_utf8(run.wait_with_output().unwrap().stderr).unwrap();
+        assert!(started > 0, "{told}");
+        let says = "whoever reaches it changes every ConfigMap";
+        assert_eq!(told.contains(says), warned, "{told}");
+    }
+}
+
+#[test]
 fn a_command_line_without_sense_is_64_too() {
     for args in [
         &[][..],

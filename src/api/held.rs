@@ -13,7 +13,8 @@ use crate::store::ETag;
 /// `metadata.resourceVersion` of what is served; left out where there is none (files).
 pub(super) const X_RESOURCE_VERSION: HeaderName = HeaderName::from_static("x-resource-version");
 
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// RFC 9211.
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// How the answer came about (RFC 9211).
 #[derive(Debug, Clone, Copy)]

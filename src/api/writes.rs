@@ -1,17 +1,16 @@
 //! Writing: the keys of ConfigMaps, through the API server's merge patch, so that writers of
 //! different keys never overwrite each other.
 //!
-//! Reading order: `form` and `members` (what a request says), `edits` (how the API server is told),
-//! `judge` (what conditions allow), `calls` (the requests, again after conflicts), `refusal` (what
-//! the API server says instead), `settled` (until what was written can be read), `answer`.
+//! Reading order: `form` and `members` (what a request says), `queue` (whose turn it is), `edits` (how
+//! the API server is told), `judge` (what conditions allow), `calls` (the requests, again after
+//! conflicts), `refusal` (what the API server says instead), `settled` (until what was written can be
+//! read), `answer`.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use http::header::ORIGIN;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{debug, warn};
 
 use super::body::RequestBody;
@@ -30,6 +29,7 @@ mod edits;
 mod form;
 mod judge;
 mod members;
+mod queue;
 mod refusal;
 mod settled;
 mod wire;
@@ -37,6 +37,7 @@ mod wire;
 use calls::Conditional;
 use form::Form;
 use judge::{Refusal, Wish};
+use queue::Queue;
 use settled::Shown;
 
 /// The parameters of requests that write.
@@ -44,12 +45,6 @@ pub const PARAMETERS: &[&str] = &["key"];
 
 /// The longest body of a write in bytes: what the API server takes itself.
 pub const MAX_BODY: usize = 3 << 20;
-
-/// Writes that are with the API server at once; others wait.
-const LANES: usize = 16;
-
-/// KiB of bodies that are held at once; further ones are not read until there is room.
-const MAX_BODIES: usize = 16 * 1024;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -59,11 +54,7 @@ pub struct Writer {
     lease: Lease,
     /// `--create-on-read`.
     creates_on_read: bool,
-    /// One write at a time in each, those of one object always in the same: they would only meet
-    /// in a conflict, of which the API server makes all but one try again.
-    lanes: Vec<Semaphore>,
-    /// In KiB.
-    room: Semaphore,
+    queue: Queue,
 }
 
 // === impl Writer ===
@@ -75,27 +66,8 @@ impl Writer {
         Self {
             lease,
             creates_on_read,
-            lanes: (0..LANES).map(|_| Semaphore::new(1)).collect(),
-            room: Semaphore::new(MAX_BODIES),
+            queue: Queue::new(),
         }
-    }
-
-    /// Waits for the room that `body` may take.
-    async fn room(&self, body: &RequestBody) -> Option<SemaphorePermit<'_>> {
-        let announced = body.announced().map_or(MAX_BODY, |announced| {
-            usize::try_from(announced).map_or(MAX_BODY, |length| length.min(MAX_BODY))
-        });
-        // No semaphore here is ever closed, and a body has fewer KiB than that.
-        let kib = u32::try_from(announced.div_ceil(1024)).ok()?;
-        self.room.acquire_many(kib).await.ok()
-    }
-
-    /// Waits for the target's turn at the API server.
-    async fn turn(&self, target: &Target<'_>) -> Option<SemaphorePermit<'_>> {
-        let mut hasher = DefaultHasher::new();
-        (&target.namespace, &target.name).hash(&mut hasher);
-        let lane = usize::try_from(hasher.finish() % LANES as u64).unwrap_or_default();
-        self.lanes[lane].acquire().await.ok()
     }
 }
 
@@ -138,7 +110,7 @@ impl Api {
         let target = form.target(target, &query)?;
         let held = self.writable(&target)?;
         form.admit(&head.headers)?;
-        let room = writer.room(body).await;
+        let room = writer.queue.room(longest(body)).await?;
         let body = match form {
             Form::Removal => bytes::Bytes::new(),
             Form::Merge | Form::Patch | Form::Value => body.read(MAX_BODY).await?,
@@ -148,15 +120,18 @@ impl Api {
             target,
             headers: &head.headers,
         };
-        let turn = writer.turn(&wish.target).await;
+        let turn = writer.queue.turn(&wish.target).await?;
         let object = if wish.is_conditional() {
+            let believed = held.clone().flatten();
             match writer.conditionally(&wish, held).await? {
                 Conditional::Done(object) => object,
                 Conditional::Refused(refusal, current) => {
                     drop((turn, room));
-                    if let (Refusal::Condition, Some(object)) = (&refusal, &current) {
-                        // Who reads again, to decide anew, must not be shown what did not hold.
-                        self.settled(object).await;
+                    // Who reads again, to decide anew, must not be shown what did not hold.
+                    match (&refusal, &current, believed) {
+                        (Refusal::Condition, Some(object), _) => _ = self.settled(object).await,
+                        (Refusal::Condition, None, Some(gone)) => self.forgotten(&gone).await,
+                        _ => {}
                     }
                     return Err(answer::refused(&wish, &refusal, current.as_deref()));
                 }
@@ -215,9 +190,10 @@ impl Api {
         if !object || !may_create(head) || !self.is_missing(target).await {
             return None;
         }
-        let turn = writer.turn(target).await;
-        let created = writer.ensure(target).await;
-        drop(turn);
+        let created = match writer.queue.turn(target).await {
+            Ok(_turn) => writer.ensure(target).await,
+            Err(refusal) => Err(refusal),
+        };
         let answer = match created {
             Err(refusal) => Some(refusal),
             Ok(object) => match self.settled(&object).await {
@@ -273,6 +249,13 @@ impl Api {
         let outcome = metrics::Write { outcome };
         self.metrics.writes.get_or_create(&outcome).inc();
     }
+}
+
+/// The most bytes that will be read of `body`.
+fn longest(body: &RequestBody) -> usize {
+    body.announced().map_or(MAX_BODY, |announced| {
+        usize::try_from(announced).map_or(MAX_BODY, |length| length.min(MAX_BODY))
+    })
 }
 
 /// Whether a request is a GET that no page of another site has made a browser send: such a page may

@@ -87,6 +87,9 @@ pub(super) fn warn_of_open_doors(config: &Config) {
     let serve = &config.serve;
     if serve.allow_non_loopback && !serve.address.is_loopback() && !serve.unix_only {
         warn!(address = %serve.address, "serving on an address that others can reach: whoever reaches it reads all that attache serves and acts with its credentials");
+        if serve.writes.allowed {
+            warn!(address = %serve.address, create_on_read = serve.writes.create_on_read, "writes are allowed on that address, and nobody is asked who they are: whoever reaches it changes every ConfigMap that attache's service account may; drop --allow-writes, or have a NetworkPolicy admit only those who write");
+        }
     }
     let Some(proxy) = &config.proxy else { return };
     match &proxy.filter {

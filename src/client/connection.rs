@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::Failure;
+use super::{Failure, Problem};
 use crate::config::Endpoint;
 
 /// What the sidecar answered.
@@ -105,6 +105,15 @@ fn unreachable(endpoint: &Endpoint, reason: impl std::fmt::Display) -> Failure {
     Failure::Unreachable {
         at: endpoint.to_string(),
         reason: reason.to_string(),
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// The problem it tells, as far as it tells one.
+    pub(super) fn problem(&self) -> Problem {
+        serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 

@@ -228,6 +228,7 @@ impl<'a> Follower<'a> {
             Err(Failure::Unreachable { reason, .. }) if self.reached => {
                 return Err(Lost::again(reason));
             }
+            Err(late @ Failure::Late { .. }) if self.reached => return Err(Lost::again(late)),
             Err(failure) => return Err(Lost::ForGood(failure)),
         };
         self.reached = true;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 
-use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, IF_MATCH};
 use hyper::http::request::Builder;
+use hyper::{Request, StatusCode};
 
 use super::{Failure, accepted, connection, namespace, path, within};
 use crate::config::{Endpoint, ObjectKind, Set, Unset, ValueFrom};
@@ -29,10 +29,11 @@ struct Values {
 /// A value cannot be read, the sidecar cannot be reached in time, or it refuses (403, 405, 412, …).
 pub async fn set(set: &Set, stdin: &mut impl Read) -> Result<(), Failure> {
     let values = Values::read(set, stdin)?;
-    within(&set.endpoint, set.timeout, values.write(set)).await
+    let written = within(&set.endpoint, set.timeout, values.write(set)).await;
+    written.map_err(unknown)
 }
 
-/// Removes keys, all at once. One that is not there is none the worse.
+/// Removes keys, all at once. One that is not there is none the worse, nor is a ConfigMap.
 ///
 /// # Errors
 /// The sidecar cannot be reached in time, or it refuses (403, 405, …).
@@ -43,9 +44,16 @@ pub async fn unset(unset: &Unset) -> Result<(), Failure> {
         let path = path(&namespace, ObjectKind::ConfigMap, &unset.object, None);
         let nulls: BTreeMap<_, Option<()>> = unset.keys.iter().map(|key| (key, None)).collect();
         let request = Request::patch(path).header(CONTENT_TYPE, "application/merge-patch+json");
-        send(endpoint, request, json(&nulls)).await
+        let answer = connection::exchange(endpoint, request, json(&nulls)).await?;
+        // An attache says so in its own way; whatever else listens there has removed nothing.
+        if answer.status == StatusCode::NOT_FOUND && answer.problem().detail.is_some() {
+            return Ok(());
+        }
+        accepted(&answer).map(drop)
     };
-    within(endpoint, unset.timeout, removed).await
+    within(endpoint, unset.timeout, removed)
+        .await
+        .map_err(unknown)
 }
 
 // === impl Values ===
@@ -104,6 +112,18 @@ impl Values {
             written = true;
         }
         Ok(())
+    }
+}
+
+/// Who got no answer does not know what became of a write.
+fn unknown(failure: Failure) -> Failure {
+    match failure {
+        Failure::Late { at, timeout, .. } => Failure::Late {
+            at,
+            timeout,
+            aftermath: "; it may have been written all the same: see what attache get shows",
+        },
+        failure => failure,
     }
 }
 

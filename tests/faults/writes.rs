@@ -124,6 +124,22 @@ async fn conflicts_are_the_api_servers_and_attaches_business_alone() {
 }
 
 #[tokio::test]
+async fn removing_keys_makes_no_object() {
+    let mut fake = FakeApiServer::start().await;
+    let sidecar = writing(&fake).await;
+    let nulls = "{\"A\":null}";
+    let write = spawn(&sidecar, Method::PATCH, "/kv/default/web", &[JSON], nulls);
+    patch(&mut fake).await.not_found();
+    let answer = write.await.unwrap();
+    assert_eq!(answer.status(), 404);
+    assert!(
+        text(&answer).contains("ConfigMap default/web does not exist"),
+        "{}",
+        text(&answer)
+    );
+}
+
+#[tokio::test]
 async fn a_storm_of_conflicts_without_end_is_a_503() {
     let mut fake = FakeApiServer::start().await;
     let sidecar = writing(&fake).await;
@@ -291,6 +307,25 @@ async fn a_condition_is_judged_by_what_the_api_server_has() {
             .await,
         2.0
     );
+}
+
+#[tokio::test]
+async fn a_condition_on_what_is_gone_is_refused_once_a_read_shows_that() {
+    let mut fake = FakeApiServer::start().await;
+    let (sidecar, stream) = watching(&mut fake).await;
+    let any = [("if-match", "*")];
+    let path = "/kv/default/web/GREETING";
+    let write = spawn(&sidecar, Method::PUT, path, &any, "two");
+    patch(&mut fake).await.not_found();
+    fake.next_list(WEB).await.not_found();
+    // The watch is late: a client that reads again and writes anew would go round in circles.
+    for _ in 0..50 {
+        assert_eq!(sidecar.get(path, &[]).await.status(), 200);
+    }
+    assert!(!write.is_finished());
+    stream.deleted(web("11", "one"));
+    assert_eq!(write.await.unwrap().status(), 412);
+    assert_eq!(sidecar.get(path, &[]).await.status(), 404);
 }
 
 #[tokio::test]

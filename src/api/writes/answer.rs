@@ -2,19 +2,17 @@
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::judge::{Refusal, Wish};
 use super::settled::Shown;
-use crate::api::held::X_RESOURCE_VERSION;
+use crate::api::held::{CACHE_STATUS, X_RESOURCE_VERSION};
 use crate::api::kv::Target;
 use crate::api::problem::problem;
 use crate::api::{Answer, NOSNIFF, whole};
 use crate::store::{ETag, Object};
-
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// What a DELETE answers, byte for byte as key/value services over ConfigMaps do. The 404 is the one
 /// error that is no problem details.
@@ -59,12 +57,19 @@ pub(super) fn refused(wish: &Wish<'_>, refusal: &Refusal, current: Option<&Objec
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             answer
         }
+        Refusal::NoObject => no_object(&wish.target),
         Refusal::Condition => condition_failed(wish, current),
     };
     if let Some(object) = current {
         describe(answer.headers_mut(), wish.etag(current), object);
     }
     answer
+}
+
+/// 404 of a patch that only removes keys: it makes no object.
+pub(super) fn no_object(target: &Target<'_>) -> Answer {
+    let detail = format!("{target} does not exist, so that it has no key to remove");
+    problem(StatusCode::NOT_FOUND, detail)
 }
 
 fn condition_failed(wish: &Wish<'_>, current: Option<&Object>) -> Answer {

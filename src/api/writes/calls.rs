@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::Writer;
+use super::answer;
 use super::edits::{self, Edits};
 use super::judge::{Refusal, Step, Wish};
 use super::refusal::{self, SOON, Verb};
@@ -82,7 +83,8 @@ impl<'a> Retries<'a> {
 // === impl Writer ===
 
 impl Writer {
-    /// Merges `edits` into what is there, whatever it is, or makes it of them.
+    /// Merges `edits` into what is there, whatever it is, or makes it of them, unless they only remove
+    /// keys.
     pub(super) async fn merge(
         &self,
         target: &Target<'_>,
@@ -94,6 +96,9 @@ impl Writer {
             // The API server itself merges again after a conflict, but only five times.
             let mut outcome = self.patch(target, edits, None, held).await?;
             if let Outcome::Missing = outcome {
+                if edits::only_remove(edits) {
+                    return Err(answer::no_object(target));
+                }
                 outcome = self.create(target, edits).await?;
             }
             match outcome {

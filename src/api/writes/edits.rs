@@ -43,6 +43,11 @@ pub(super) fn size(edits: &Edits) -> usize {
     sizes.sum()
 }
 
+/// Whether they only remove keys, of which an object that does not exist has none.
+pub(super) fn only_remove(edits: &Edits) -> bool {
+    !edits.is_empty() && edits.values().all(|edit| *edit == Edit::Remove)
+}
+
 /// The merge patch; with `version` it applies only to the object of that resourceVersion.
 pub(super) fn patch(edits: &Edits, version: Option<&str>) -> Vec<u8> {
     let part = |binary| {

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 
-use super::edits::{Edit, Edits};
+use super::edits::{self, Edit, Edits};
 use crate::api::kv::{Target, precondition};
 use crate::store::{ETag, Object};
 
@@ -31,6 +31,8 @@ pub(super) enum Refusal {
     Condition,
     /// The key to be deleted is not there.
     Absent,
+    /// The object of which keys are to be removed is not there.
+    NoObject,
 }
 
 // === impl Wish ===
@@ -70,6 +72,7 @@ impl Wish<'_> {
             return Err(Refusal::Absent);
         }
         Ok(match object {
+            None if edits::only_remove(&self.edits) => return Err(Refusal::NoObject),
             None => Step::Create,
             Some(object) => Step::Patch(object.resource_version()),
         })
@@ -196,5 +199,9 @@ mod tests {
         let mut patch = wish(None, &none);
         patch.edits.insert("a".into(), Edit::Remove);
         assert!(!patch.is_conditional());
+        assert_eq!(patch.judge(Some(&object)), Ok(Step::Patch("7")));
+        assert_eq!(patch.judge(None), Err(Refusal::NoObject));
+        patch.edits.insert("b".into(), Edit::Text("2".into()));
+        assert_eq!(patch.judge(None), Ok(Step::Create));
     }
 }

@@ -17,7 +17,7 @@ pub(super) enum Shown {
     Written,
     /// Perhaps something older still.
     Stale,
-    /// Nothing older: nobody watches it.
+    /// Nothing older: nobody watches it, or it is too large to be held.
     Nothing,
 }
 
@@ -27,11 +27,28 @@ impl Api {
     /// Waits until a GET shows `written` or newer, at most [`PATIENCE`] and not once attache stops.
     /// What nobody watches is asked for, so that it is held by then.
     pub(super) async fn settled(&self, written: &Object) -> Shown {
+        let shown = self.patiently(self.shows(written)).await;
+        shown.unwrap_or(Shown::Stale)
+    }
+
+    /// Waits until a GET does not show `gone` any more, which the API server does not have; as long as
+    /// [`settled`](Self::settled).
+    pub(super) async fn forgotten(&self, gone: &Object) {
+        let reference = gone.reference();
+        let mut reader = self.reader.clone();
+        let forgotten = reader.wait_for(|snapshot| {
+            let found = snapshot.lookup(reference.kind, &reference.namespace, &reference.name);
+            !matches!(found, Lookup::Found(held, _) if held.uid() == gone.uid())
+        });
+        self.patiently(forgotten).await;
+    }
+
+    async fn patiently<T>(&self, waiting: impl Future<Output = T>) -> Option<T> {
         let mut drain = self.drain.clone();
         tokio::select! {
             biased;
-            shown = timeout(PATIENCE, self.shows(written)) => shown.unwrap_or(Shown::Stale),
-            () = drain.requested() => Shown::Stale,
+            done = timeout(PATIENCE, waiting) => done.ok(),
+            () = drain.requested() => None,
         }
     }
 
@@ -41,6 +58,7 @@ impl Api {
         let mut newest = |snapshot: &Snapshot| is_shown(snapshot, written, &mut existed);
         let asks = match newest(&self.reader.snapshot()) {
             Seen::Yes => return Shown::Written,
+            Seen::Refused => return Shown::Nothing,
             Seen::NotYet { asks } => asks,
         };
         match (&self.demander, asks) {
@@ -55,17 +73,25 @@ impl Api {
             (_, false) => {}
         }
         let mut reader = self.reader.clone();
-        let shown = reader.wait_for(|snapshot| newest(snapshot) == Seen::Yes);
-        match shown.await {
-            Some(_) => Shown::Written,
-            None => Shown::Stale,
-        }
+        let mut shown = Shown::Stale;
+        let decided = reader.wait_for(|snapshot| {
+            shown = match newest(snapshot) {
+                Seen::Yes => Shown::Written,
+                Seen::Refused => Shown::Nothing,
+                Seen::NotYet { .. } => Shown::Stale,
+            };
+            shown != Shown::Stale
+        });
+        decided.await;
+        shown
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     Yes,
+    /// Nothing of it is held, for want of room.
+    Refused,
     /// It may help to ask for it.
     NotYet {
         asks: bool,
@@ -86,7 +112,8 @@ fn is_shown(snapshot: &Snapshot, written: &Object, existed: &mut bool) -> Seen {
     match snapshot.lookup(reference.kind, &reference.namespace, &reference.name) {
         Lookup::Found(held, scope) => {
             scope.touch();
-            *existed = true;
+            // What is of another UID, and older, was there before it.
+            *existed |= held.uid() == written.uid();
             // Versions of all objects come from one counter: that of the one held decides, whichever
             // of the two was made later.
             yes(held.is_at_least(held.uid(), written.resource_version()))
@@ -100,7 +127,7 @@ fn is_shown(snapshot: &Snapshot, written: &Object, existed: &mut bool) -> Seen {
             asks: scope.spec().on_demand
                 || matches!(scope.spec().selects, Selects::Selector { .. }),
         },
-        Lookup::Refused(_) => yes(false),
+        Lookup::Refused(_) => Seen::Refused,
         Lookup::Unwatched => Seen::NotYet { asks: true },
     }
 }
@@ -187,6 +214,53 @@ mod tests {
         assert_eq!(begun(&mut wait).await, None);
         scope.replace(vec![]);
         assert_eq!(begun(&mut wait).await, Some(Shown::Written));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_earlier_object_that_goes_is_not_the_one_written() {
+        let (api, writer, _stop) = api();
+        let scope = watched(&writer, Selects::Named(reference()));
+        scope.replace(vec![web("old", "5")]);
+        let written = web("new", "10");
+        let mut wait = Box::pin(api.settled(&written));
+        assert_eq!(begun(&mut wait).await, None);
+        scope.replace(vec![]);
+        assert_eq!(begun(&mut wait).await, None, "a GET would be a 404");
+        scope.replace(vec![web("new", "10")]);
+        assert_eq!(begun(&mut wait).await, Some(Shown::Written));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_gone_is_waited_for_until_it_is_forgotten() {
+        let (api, writer, _stop) = api();
+        let scope = watched(&writer, Selects::Named(reference()));
+        scope.replace(vec![web("u", "5")]);
+        let gone = web("u", "5");
+        let mut wait = Box::pin(api.forgotten(&gone));
+        assert_eq!(begun(&mut wait).await, None);
+        scope.replace(vec![web("u", "6")]);
+        assert_eq!(begun(&mut wait).await, None);
+        scope.replace(vec![]);
+        assert_eq!(begun(&mut wait).await, Some(()));
+        scope.replace(vec![web("u", "5")]);
+        let began = Instant::now();
+        api.forgotten(&gone).await;
+        assert_eq!(began.elapsed(), PATIENCE);
+        scope.replace(vec![web("new", "7")]);
+        api.forgotten(&gone).await;
+        assert_eq!(began.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_held_for_want_of_room_is_not_waited_for() {
+        let (writer, reader) = store::new(1);
+        let (_stop, drain) = shutdown::channel();
+        let api = Api::over(reader, drain);
+        let scope = watched(&writer, Selects::Named(reference()));
+        scope.replace(vec![web("u", "9")]);
+        let began = Instant::now();
+        assert_eq!(api.settled(&web("u", "10")).await, Shown::Nothing);
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

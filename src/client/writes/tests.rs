@@ -138,18 +138,20 @@ async fn a_refusal_half_way_says_what_is_written() {
     );
 }
 
+fn unset_of(endpoint: Endpoint) -> Unset {
+    Unset {
+        endpoint,
+        object: web(),
+        keys: ["A", "B"].map(str::to_owned).into(),
+        timeout: Duration::from_secs(30),
+    }
+}
+
 #[tokio::test]
 async fn keys_are_removed_at_once_in_the_sidecars_namespace() {
     let (listener, endpoint) = listen().await;
-    let unset_of = Unset {
-        endpoint,
-        object: ObjectName {
-            namespace: None,
-            name: "web".into(),
-        },
-        keys: ["A", "B"].map(str::to_owned).into(),
-        timeout: Duration::from_secs(30),
-    };
+    let mut unset_of = unset_of(endpoint);
+    unset_of.object.namespace = None;
     let answers = [
         answer("200 OK", r#"{"namespace":"dev"}"#),
         answer("200 OK", "{}"),
@@ -163,4 +165,31 @@ async fn keys_are_removed_at_once_in_the_sidecars_namespace() {
         "{head}"
     );
     assert_eq!(body, br#"{"A":null,"B":null}"#);
+}
+
+#[tokio::test]
+async fn keys_of_what_does_not_exist_are_removed() {
+    for (body, done) in [
+        (r#"{"detail":"ConfigMap prod/web does not exist"}"#, true),
+        (r#"{"kind":"Status","message":"not found"}"#, false),
+        ("404 page not found", false),
+    ] {
+        let (listener, endpoint) = listen().await;
+        let unset_of = unset_of(endpoint);
+        let answers = [answer("404 Not Found", body)];
+        let (_, removed) = tokio::join!(sidecar(listener, &answers), unset(&unset_of));
+        assert_eq!(removed.is_ok(), done, "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_without_an_answer_may_have_been_made() {
+    let (_listener, endpoint) = listen().await;
+    let failure = unset(&unset_of(endpoint)).await.unwrap_err();
+    let told = failure.to_string();
+    assert!(
+        told.contains("within 30s; it may have been written"),
+        "{told}"
+    );
+    assert_eq!(failure.exit_code(), 2);
 }
