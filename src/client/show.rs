@@ -34,13 +34,15 @@ impl<W: Write + Send + 'static> Show<'_, W> {
         mut newest: Receiver<Newest>,
         say: Say<'_>,
     ) -> Result<(), Failure> {
-        let mut exists = false;
+        let mut exists = None;
         while newest.changed().await.is_ok() {
             let state = newest.borrow_and_update().clone();
-            let existed = std::mem::replace(&mut exists, state.is_some());
+            let existed = exists.replace(state.is_some());
             let Some(shown) = state else {
-                if existed {
-                    say(&format!("{subject} does not exist any more"));
+                match existed {
+                    None => say(&format!("{subject} does not exist yet: waiting for it")),
+                    Some(true) => say(&format!("{subject} does not exist any more")),
+                    Some(false) => {}
                 }
                 continue;
             };

@@ -117,6 +117,11 @@ async fn a_command_that_fails_is_told_and_run_again() {
     let log = dir.path().join("log");
     let script = "read value; echo $value >>log; [ $value = 2 ] && kill -9 $$; exit $value";
     let said = run(&SUBJECT, dir.path(), script, async |sender| {
+        sender.send_replace(None);
+        // The two take turns at going first.
+        for _ in 0..2 {
+            tokio::task::yield_now().await;
+        }
         sender.send_replace(state("1", None));
         until(&log, "1\n").await;
         sender.send_replace(state("2", None));
@@ -129,6 +134,7 @@ async fn a_command_that_fails_is_told_and_run_again() {
     assert_eq!(
         said,
         [
+            "key K of ConfigMap prod/web does not exist yet: waiting for it",
             "/bin/sh exited with 1; the next change of key K of ConfigMap prod/web runs it again",
             "/bin/sh was ended by signal 9; the next change of key K of ConfigMap prod/web runs it again",
             "key K of ConfigMap prod/web does not exist any more",
