@@ -14,11 +14,13 @@ mod events;
 mod install;
 mod model;
 mod show;
+mod subject;
 mod watch;
 mod writes;
 
 pub use install::install;
-pub use watch::{Say, watch};
+pub use subject::Say;
+pub use watch::watch;
 pub use writes::{set, unset};
 
 use connection::Answer;

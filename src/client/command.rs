@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::unix::pipe;
 
 use super::model::Shown;
-use super::watch::Subject;
+use super::subject::Subject;
 use crate::process::{Children, WITHHELD};
 
 /// Runs it.

@@ -8,7 +8,7 @@ use tokio::sync::watch::Receiver;
 use super::Failure;
 use super::command::Runner;
 use super::model::Shown;
-use super::watch::{Say, Subject};
+use super::subject::{Say, Subject};
 
 /// The newest state; `None` while there is nothing to show.
 pub(super) type Newest = Option<Arc<Shown>>;

@@ -17,8 +17,9 @@ use super::connection::{self, Answer, Answering};
 use super::events::Events;
 use super::model::{Model, Told};
 use super::show::{Newest, Show};
+use super::subject::{Say, Subject};
 use super::{Failure, namespace, path, reason, within};
-use crate::config::{ObjectKind, Watch};
+use crate::config::Watch;
 use crate::process::{Children, Orphans};
 
 /// A stream that says nothing for three of its heartbeats is dead.
@@ -32,17 +33,6 @@ const LONGEST_DELAY: Duration = Duration::from_secs(30);
 const EVENT_STREAM: &str = "text/event-stream";
 /// WHATWG HTML, section 9.2.4.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// Tells the user something, beside the output.
-pub type Say<'a> = &'a dyn Fn(&str);
-
-/// What is watched.
-pub(super) struct Subject<'a> {
-    pub(super) kind: ObjectKind,
-    pub(super) namespace: &'a str,
-    pub(super) name: &'a str,
-    pub(super) key: Option<&'a str>,
-}
 
 /// Follows the stream, again and again.
 struct Follower<'a> {
@@ -310,23 +300,6 @@ impl Lost {
                 Self::Again { reason, after }
             }
             _ => Self::ForGood(Failure::Refused(reason)),
-        }
-    }
-}
-
-// === impl Subject ===
-
-impl fmt::Display for Subject<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            namespace, name, ..
-        } = self;
-        if let Some(key) = self.key {
-            write!(f, "key {key} of ")?;
-        }
-        match self.kind {
-            ObjectKind::ConfigMap => write!(f, "ConfigMap {namespace}/{name}"),
-            ObjectKind::Secret => write!(f, "Secret {namespace}/{name}"),
         }
     }
 }

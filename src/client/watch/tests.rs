@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
 use crate::client::tests::{answer, head, listen};
-use crate::config::{Endpoint, ObjectName};
+use crate::config::{Endpoint, ObjectKind, ObjectName};
 
 const STREAM: &str =
     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\nretry: 1000\n\n";
