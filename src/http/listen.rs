@@ -17,6 +17,11 @@ use super::Stream;
 /// under different users share it through `fsGroup`, and others cannot connect.
 pub const UNIX_SOCKET_MODE: u32 = 0o660;
 
+/// How many connections may wait to be accepted, as far as the kernel lets them
+/// (`net.core.somaxconn`): at the usual 128, one of a burst of clients is dropped and waits a second
+/// to be tried again.
+const BACKLOG: i32 = 4096;
+
 /// How often another free port is tried when the one of 127.0.0.1 is taken on `[::1]`.
 const PORT_ATTEMPTS: usize = 8;
 
@@ -99,9 +104,11 @@ pub async fn bind(address: IpAddr, port: u16) -> io::Result<Vec<Listener>> {
 
 async fn tcp(address: IpAddr, port: u16) -> io::Result<TcpListener> {
     let address = SocketAddr::new(address, port);
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
+    let listener = TcpListener::bind(address).await.map_err(named)?;
+    // Listening already, it listens again, with room for more.
+    rustix::net::listen(&listener, BACKLOG).map_err(|error| named(error.into()))?;
+    Ok(listener)
 }
 
 /// Binds a Unix socket at `path`, with [`UNIX_SOCKET_MODE`]. A socket file on which nothing
@@ -116,6 +123,7 @@ pub fn bind_unix(path: &Path) -> io::Result<Listener> {
     };
     remove_stale(path).map_err(named)?;
     let listener = UnixListener::bind(path).map_err(named)?;
+    rustix::net::listen(&listener, BACKLOG).map_err(|error| named(error.into()))?;
     let file = SocketFile {
         path: path.to_owned(),
         inode: inode(path).map_err(named)?,

@@ -65,3 +65,36 @@ async fn a_stale_socket_is_replaced_and_a_file_is_not() {
     let error = bind_unix(&path).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error}");
 }
+
+#[tokio::test]
+async fn a_burst_of_clients_waits_to_be_accepted_and_none_is_dropped() {
+    const BURST: usize = 400;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("attache.sock");
+    let unix = bind_unix(&path).unwrap();
+    let tcp = bind("127.0.0.2".parse().unwrap(), 0).await.unwrap();
+    // Nobody accepts meanwhile.
+    let mut waiting = Vec::new();
+    for _ in 0..BURST {
+        let address = SocketAddr::new("127.0.0.2".parse().unwrap(), port(&tcp[0]));
+        // One that is dropped is tried again, and dropped again, beyond this.
+        let patience = std::time::Duration::from_secs(5);
+        waiting.push(std::net::TcpStream::connect_timeout(&address, patience).unwrap());
+    }
+    assert_eq!(waiting.len(), BURST);
+    let mut waiting = Vec::new();
+    for _ in 0..BURST {
+        // Where there is no room, a Unix socket's client would wait for it.
+        let client = rustix::net::socket_with(
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::STREAM,
+            rustix::net::SocketFlags::NONBLOCK,
+            None,
+        );
+        let client = client.unwrap();
+        let address = rustix::net::SocketAddrUnix::new(&path).unwrap();
+        rustix::net::connect(&client, &address).unwrap();
+        waiting.push(client);
+    }
+    drop(unix);
+}
