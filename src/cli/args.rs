@@ -262,6 +262,17 @@ pub struct Sidecar {
     pub unix_socket: Option<PathBuf>,
 }
 
+/// Where a ConfigMap is looked for.
+#[derive(Debug, Default, Args)]
+pub struct Place {
+    /// The namespace; else the sidecar's
+    #[arg(short, long, value_name = "NS")]
+    pub namespace: Option<String>,
+    /// Where the sidecar is.
+    #[command(flatten)]
+    pub sidecar: Sidecar,
+}
+
 /// The arguments of `attache get`.
 #[derive(Debug, Default, Args)]
 pub struct Get {
@@ -271,12 +282,9 @@ pub struct Get {
     /// Print this key's value, byte by byte, instead of the JSON of all keys
     #[arg(value_name = "KEY")]
     pub key: Option<String>,
-    /// The namespace; else the sidecar's
-    #[arg(short, long, value_name = "NS")]
-    pub namespace: Option<String>,
-    /// Where the sidecar is.
+    /// Where to look.
     #[command(flatten)]
-    pub sidecar: Sidecar,
+    pub place: Place,
     /// Give up after this long [default: 5s]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
@@ -291,12 +299,9 @@ pub struct Watch {
     /// Follow this key's value, byte by byte, instead of the JSON of all keys
     #[arg(value_name = "KEY")]
     pub key: Option<String>,
-    /// The namespace; else the sidecar's
-    #[arg(short, long, value_name = "NS")]
-    pub namespace: Option<String>,
-    /// Where the sidecar is.
+    /// Where to look.
     #[command(flatten)]
-    pub sidecar: Sidecar,
+    pub place: Place,
     /// Run this command, instead of printing, with the value on its standard input; all that follows
     /// is the command's
     #[arg(long, value_name = "COMMAND", num_args = 1.., allow_hyphen_values = true)]
@@ -318,12 +323,9 @@ pub struct Set {
     /// Write only if the ConfigMap has this ETag still
     #[arg(long, value_name = "ETAG")]
     pub if_match: Option<String>,
-    /// The namespace; else the sidecar's
-    #[arg(short, long, value_name = "NS")]
-    pub namespace: Option<String>,
-    /// Where the sidecar is.
+    /// Where to look.
     #[command(flatten)]
-    pub sidecar: Sidecar,
+    pub place: Place,
     /// Give up after this long [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,
@@ -338,12 +340,9 @@ pub struct Unset {
     /// The keys; one that is not there is no error
     #[arg(value_name = "KEY", required = true)]
     pub keys: Vec<String>,
-    /// The namespace; else the sidecar's
-    #[arg(short, long, value_name = "NS")]
-    pub namespace: Option<String>,
-    /// Where the sidecar is.
+    /// Where to look.
     #[command(flatten)]
-    pub sidecar: Sidecar,
+    pub place: Place,
     /// Give up after this long [default: 30s]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,

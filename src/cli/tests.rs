@@ -252,7 +252,10 @@ fn the_environment_leaves_positional_arguments_alone() {
         ("web", Some("get"))
     );
     assert_eq!(
-        (get.sidecar.port.as_deref(), get.namespace.as_deref()),
+        (
+            get.place.sidecar.port.as_deref(),
+            get.place.namespace.as_deref()
+        ),
         (Some("9"), Some("a"))
     );
 }

@@ -71,7 +71,7 @@ pub struct Unset {
 
 /// Validates the arguments of `attache watch`; `None` only with a fault.
 pub(crate) fn watch(args: &cli::Watch, faults: &mut Faults) -> Option<Watch> {
-    let endpoint = probes::endpoint(&args.sidecar, faults);
+    let endpoint = probes::endpoint(&args.place.sidecar, faults);
     if let Some(key) = &args.key {
         faults.take("KEY", probes::data_key(key));
     }
@@ -81,7 +81,7 @@ pub(crate) fn watch(args: &cli::Watch, faults: &mut Faults) -> Option<Watch> {
             "its command has no name: give a program and its arguments",
         );
     }
-    let target = probes::target(&args.object, args.namespace.as_deref(), faults);
+    let target = probes::target(&args.object, args.place.namespace.as_deref(), faults);
     let (kind, object) = target?;
     Some(Watch {
         endpoint: endpoint?,
@@ -94,9 +94,9 @@ pub(crate) fn watch(args: &cli::Watch, faults: &mut Faults) -> Option<Watch> {
 
 /// Validates the arguments of `attache set`; `None` only with a fault.
 pub(crate) fn set(args: &cli::Set, faults: &mut Faults) -> Option<Set> {
-    let endpoint = probes::endpoint(&args.sidecar, faults);
+    let endpoint = probes::endpoint(&args.place.sidecar, faults);
     let timeout = probes::timeout(args.timeout.as_deref(), WRITE_TIMEOUT, faults);
-    let object = writable(&args.object, args.namespace.as_deref(), faults);
+    let object = writable(&args.object, args.place.namespace.as_deref(), faults);
     let if_match = args.if_match.as_deref();
     let if_match = if_match.and_then(|text| faults.take("--if-match", entity_tag(text)));
     let (values, files) = values(args, faults);
@@ -152,9 +152,9 @@ fn values(
 
 /// Validates the arguments of `attache unset`; `None` only with a fault.
 pub(crate) fn unset(args: &cli::Unset, faults: &mut Faults) -> Option<Unset> {
-    let endpoint = probes::endpoint(&args.sidecar, faults);
+    let endpoint = probes::endpoint(&args.place.sidecar, faults);
     let timeout = probes::timeout(args.timeout.as_deref(), WRITE_TIMEOUT, faults);
-    let object = writable(&args.object, args.namespace.as_deref(), faults);
+    let object = writable(&args.object, args.place.namespace.as_deref(), faults);
     let keys = args.keys.iter();
     let keys = keys.filter_map(|key| faults.take("KEY", probes::data_key(key)));
     let keys = keys.collect();

@@ -63,12 +63,12 @@ pub enum Probe {
 
 /// Validates the arguments of `attache get`; `None` only with a fault.
 pub(crate) fn get(args: &cli::Get, faults: &mut Faults) -> Option<Get> {
-    let endpoint = endpoint(&args.sidecar, faults);
+    let endpoint = endpoint(&args.place.sidecar, faults);
     let timeout = timeout(args.timeout.as_deref(), GET_TIMEOUT, faults);
     if let Some(key) = &args.key {
         faults.take("KEY", data_key(key));
     }
-    let target = target(&args.object, args.namespace.as_deref(), faults);
+    let target = target(&args.object, args.place.namespace.as_deref(), faults);
     let (kind, object) = target?;
     Some(Get {
         endpoint: endpoint?,
