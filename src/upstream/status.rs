@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, header};
+use http::{HeaderMap, Response, header};
 use serde::Deserialize;
 
 /// The longest time that a Retry-After is obeyed for: a server's mistake must not last.
@@ -13,8 +13,12 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Status {
+    /// The HTTP status, where a Status comes without one: in a watch.
+    pub code: u16,
     /// For a person.
     pub message: String,
+    /// For a program, such as `Expired`.
+    pub reason: String,
     /// More about it.
     pub details: StatusDetails,
 }
@@ -46,18 +50,24 @@ impl Status {
     /// The Status in an answer; where there is none, one that says which status the answer has.
     #[must_use]
     pub fn of(answer: &Response<Bytes>) -> Self {
-        let mut told: Self = serde_json::from_slice(answer.body()).unwrap_or_default();
+        let mut told = Self::read(answer.body());
         if told.message.is_empty() {
             told.message = format!("the API server answered {}", answer.status());
         }
         told
     }
 
-    /// When to ask again, at most 300 s, if `answer` or the Status says so. The header's date form
-    /// (RFC 9110, section 10.2.3) is not one that API servers use.
+    /// The Status that a body holds; one that says nothing where it holds none.
     #[must_use]
-    pub fn retry_after(&self, answer: &Response<Bytes>) -> Option<Duration> {
-        let header = answer.headers().get(header::RETRY_AFTER);
+    pub fn read(body: &[u8]) -> Self {
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    /// When to ask again, at most 300 s, if the `headers` beside it or the Status says so. The header's
+    /// date form (RFC 9110, section 10.2.3) is not one that API servers use.
+    #[must_use]
+    pub fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        let header = headers.get(header::RETRY_AFTER);
         let in_body = Some(self.details.retry_after_seconds).filter(|seconds| *seconds > 0);
         let seconds = header
             .and_then(|value| value.to_str().ok()?.parse().ok())

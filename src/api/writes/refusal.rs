@@ -73,7 +73,7 @@ pub(super) fn refused(verb: Verb, target: &Target<'_>, answer: &Response<Bytes>)
     let message = &told.message;
     let cannot = format!("cannot {} {target}: {message}", verb.as_str());
     let after = || {
-        let after = told.retry_after(answer).unwrap_or(Duration::ZERO);
+        let after = told.retry_after(answer.headers()).unwrap_or(Duration::ZERO);
         u16::try_from(after.as_secs()).unwrap_or(SOON).max(SOON)
     };
     match answer.status() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use kube::client::Body;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -13,7 +13,7 @@ use super::machine::{Event, Failure};
 use super::wire::{self, Line, Page};
 use super::{Select, Target};
 use crate::store::{Kind, RawObject};
-use crate::upstream::{Lease, causes};
+use crate::upstream::{Lease, Status, causes};
 
 /// Objects in a page: bounds the memory of a relist.
 const PAGE: u32 = 50;
@@ -192,7 +192,12 @@ impl Events {
             Ok(Line::Error(status)) => {
                 let code =
                     StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Err(Failed::new(classify(self.kind, code, None, &status)))
+                Err(Failed::new(classify(
+                    self.kind,
+                    code,
+                    &HeaderMap::new(),
+                    &status,
+                )))
             }
             Err(malformed) => Err(Failed::new(Failure::Undecodable(format!(
                 "a watch event is not one the API would send: {malformed}"
@@ -244,17 +249,10 @@ async fn send(lease: &Lease, target: &Target, query: &str) -> Result<Body, Faile
         return Ok(response.into_body());
     }
     let code = response.status();
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map(Duration::from_secs);
-    let body = Limited::new(response.into_body(), 64 << 10).collect().await;
-    let status: wire::Status = body
-        .ok()
-        .and_then(|body| serde_json::from_slice(&body.to_bytes()).ok())
-        .unwrap_or_default();
-    let failure = classify(target.kind, code, retry_after, &status);
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, 64 << 10).collect().await;
+    let status = body.map_or_else(|_| Status::default(), |body| Status::read(&body.to_bytes()));
+    let failure = classify(target.kind, code, &head.headers, &status);
     Err(Failed {
         failure,
         refresh: code == StatusCode::UNAUTHORIZED,
@@ -262,21 +260,13 @@ async fn send(lease: &Lease, target: &Target, query: &str) -> Result<Body, Faile
     })
 }
 
-fn classify(
-    kind: Kind,
-    code: StatusCode,
-    retry_after: Option<Duration>,
-    status: &wire::Status,
-) -> Failure {
+fn classify(kind: Kind, code: StatusCode, headers: &HeaderMap, status: &Status) -> Failure {
     let message = match (&*status.message, &*status.reason) {
         ("", "") => format!("the API server answered {code}"),
         ("", reason) => format!("the API server answered {}: {reason}", code.as_u16()),
         (message, _) => format!("the API server answered {}: {message}", code.as_u16()),
     };
-    // The header's date form (RFC 9110, section 10.2.3) is not one that API servers use.
-    let told = Some(status.details.retry_after_seconds).filter(|seconds| *seconds > 0);
-    let retry_after = retry_after.or(told.map(Duration::from_secs));
-    match (code, retry_after) {
+    match (code, status.retry_after(headers)) {
         (StatusCode::GONE, _) => Failure::Expired(message),
         (StatusCode::FORBIDDEN, _) => Failure::Forbidden(message),
         (StatusCode::NOT_FOUND, _) if !kind.is_core() => {
@@ -328,6 +318,8 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn target(namespace: Option<&str>, select: Select) -> Target {
@@ -362,23 +354,24 @@ mod tests {
 
     #[test]
     fn only_a_throttled_answer_with_a_time_is_obeyed_as_such() {
-        let status = wire::Status::default();
-        let after = Some(Duration::from_secs(3));
-        let of = |code: u16, after| {
+        let status = Status::default();
+        let none = HeaderMap::new();
+        let after = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("3"))]);
+        let of = |code: u16, headers| {
             let code = StatusCode::from_u16(code).unwrap();
-            classify(Kind::ConfigMap, code, after, &status)
+            classify(Kind::ConfigMap, code, headers, &status)
         };
-        assert!(matches!(of(429, after), Failure::Throttled { .. }));
-        assert!(matches!(of(503, after), Failure::Throttled { .. }));
-        assert!(matches!(of(503, None), Failure::Other(_)));
-        assert!(matches!(of(410, after), Failure::Expired(_)));
-        assert!(matches!(of(403, None), Failure::Forbidden(_)));
+        assert!(matches!(of(429, &after), Failure::Throttled { .. }));
+        assert!(matches!(of(503, &after), Failure::Throttled { .. }));
+        assert!(matches!(of(503, &none), Failure::Other(_)));
+        assert!(matches!(of(410, &after), Failure::Expired(_)));
+        assert!(matches!(of(403, &none), Failure::Forbidden(_)));
     }
 
     #[test]
     fn a_404_says_that_a_resource_is_not_served_but_never_a_core_one() {
-        let status = wire::Status::default();
-        let of = |kind| classify(kind, StatusCode::NOT_FOUND, None, &status);
+        let (headers, status) = (HeaderMap::new(), Status::default());
+        let of = |kind| classify(kind, StatusCode::NOT_FOUND, &headers, &status);
         assert_eq!(
             of(Kind::EndpointSlice),
             Failure::Unserved(

@@ -11,6 +11,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use super::machine::{Event, Gone};
 use crate::source::annotations;
 use crate::store::{Kind, ObjectRef, RawObject};
+use crate::upstream::Status;
 
 mod endpoint_slice;
 mod service;
@@ -57,23 +58,6 @@ pub(super) struct Page {
 pub(super) enum Line {
     Event(Event<RawObject>),
     Error(Status),
-}
-
-/// A `Status` object (API conventions, "Response Status Kind").
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Status {
-    pub(super) code: u16,
-    pub(super) message: String,
-    pub(super) reason: String,
-    pub(super) details: StatusDetails,
-}
-
-/// A Status' `details`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct StatusDetails {
-    pub(super) retry_after_seconds: u64,
 }
 
 /// An object in the API's form.

@@ -91,7 +91,7 @@ impl<'a> Call<'a> {
         let told = Status::of(answer);
         let status = answer.status();
         let request = self.words();
-        let retry_after = told.retry_after(answer);
+        let retry_after = told.retry_after(answer.headers());
         let mut message = told.message;
         // Which PodDisruptionBudget refuses, and how many pods it wants, stands there alone.
         for cause in told.details.causes {
