@@ -11,7 +11,7 @@ use super::{Answer, NOSNIFF, whole};
 use crate::store::ETag;
 
 /// `metadata.resourceVersion` of what is served; left out where there is none (files).
-pub(super) const X_RESOURCE_VERSION: HeaderName = HeaderName::from_static("x-resource-version");
+const X_RESOURCE_VERSION: HeaderName = HeaderName::from_static("x-resource-version");
 
 /// RFC 9211.
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -62,14 +62,7 @@ impl Held<'_> {
 
     /// The headers that 200 and 304 share (RFC 9110, section 15.4.5).
     fn describe(&self, headers: &mut HeaderMap) {
-        if let Ok(etag) = HeaderValue::from_maybe_shared(self.etag.as_bytes().clone()) {
-            headers.insert(ETAG, etag);
-        }
-        if !self.resource_version.is_empty()
-            && let Ok(version) = HeaderValue::from_maybe_shared(self.resource_version.clone())
-        {
-            headers.insert(X_RESOURCE_VERSION, version);
-        }
+        identify(headers, Some(self.etag), self.resource_version);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         let status = match self.origin {
             Origin::Hit => "attache; hit",
@@ -79,5 +72,20 @@ impl Held<'_> {
         if let Some(age) = self.age {
             headers.insert(AGE, HeaderValue::from(age.as_secs()));
         }
+    }
+}
+
+/// Says which state of what is asked for an answer speaks of, as far as there is one; `version` is empty
+/// where there is none.
+pub(super) fn identify(headers: &mut HeaderMap, etag: Option<&ETag>, version: &Bytes) {
+    if let Some(etag) = etag
+        && let Ok(etag) = HeaderValue::from_maybe_shared(etag.as_bytes().clone())
+    {
+        headers.insert(ETAG, etag);
+    }
+    if !version.is_empty()
+        && let Ok(version) = HeaderValue::from_maybe_shared(version.clone())
+    {
+        headers.insert(X_RESOURCE_VERSION, version);
     }
 }

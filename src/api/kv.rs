@@ -14,9 +14,11 @@ use crate::store::demand::Demander;
 use crate::store::{Kind, Lookup, Object, Scope, Selects};
 
 pub(super) mod precondition;
+mod representation;
 mod stream;
 pub mod target;
 
+pub(super) use representation::Representation;
 pub use target::{Malformed, Target};
 
 /// The parameters of reads.
@@ -153,32 +155,24 @@ fn found(
     request: &HeaderMap,
     origin: Origin,
 ) -> Answer {
-    let content = object.content();
-    let (etag, content_type, value) = match target.key.as_deref() {
-        None => (content.etag(), "application/json", None),
-        Some(key) => match content.get(key) {
-            None => {
-                let detail = format!(
-                    "{target} has no key {key}: /kv/{}/{} lists the text ones, \
-                     /-/status all",
-                    target.namespace, target.name
-                );
-                return problem(StatusCode::NOT_FOUND, detail);
-            }
-            Some(value) if value.binary => (&value.etag, "application/octet-stream", Some(value)),
-            Some(value) => (&value.etag, "text/plain; charset=utf-8", Some(value)),
-        },
+    let key = target.key.as_deref();
+    let Some(shown) = Representation::of(object.content(), key) else {
+        let detail = format!(
+            "{target} has no key {}: /kv/{}/{} lists the text ones, /-/status all",
+            key.unwrap_or_default(),
+            target.namespace,
+            target.name
+        );
+        return problem(StatusCode::NOT_FOUND, detail);
     };
     let held = Held {
-        etag,
-        content_type,
+        etag: shown.etag(),
+        content_type: shown.content_type(),
         resource_version: object.resource_version_bytes(),
         age: scope.contact().age(),
         origin,
     };
-    held.answer(request, || {
-        value.map_or_else(|| content.json(), |value| value.bytes.clone())
-    })
+    held.answer(request, || shown.body())
 }
 
 fn unwatched(target: &Target<'_>) -> Answer {

@@ -1,18 +1,16 @@
 //! What a write answers: what is there now, or why it is not done.
 
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS,
-};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
 
 use super::judge::{Refusal, Wish};
 use super::settled::Shown;
-use crate::api::held::{CACHE_STATUS, X_RESOURCE_VERSION};
-use crate::api::kv::Target;
+use crate::api::held::{CACHE_STATUS, identify};
+use crate::api::kv::{Representation, Target};
 use crate::api::problem::problem;
 use crate::api::{Answer, NOSNIFF, whole};
-use crate::store::{ETag, Object};
+use crate::store::Object;
 
 /// What a DELETE answers, byte for byte as key/value services over ConfigMaps do. The 404 is the one
 /// error that is no problem details.
@@ -20,14 +18,12 @@ const DELETED: &[u8] = b"{\"success\": true}";
 const NOT_DELETED: &[u8] = b"{\"success\": false}";
 
 /// 200 with what a GET of the target shows now.
-pub(super) fn done(wish: &Wish<'_>, object: &Object, shown: Shown) -> Answer {
-    let content = object.content();
-    let value = wish.target.key.as_deref().and_then(|key| content.get(key));
-    let (content_type, body) = match value {
-        _ if wish.deletes() => ("application/json", Bytes::from_static(DELETED)),
-        None => ("application/json", content.json()),
-        Some(value) if value.binary => ("application/octet-stream", value.bytes.clone()),
-        Some(value) => ("text/plain; charset=utf-8", value.bytes.clone()),
+pub(super) fn done(wish: &Wish<'_>, object: &Object, seen: Shown) -> Answer {
+    let representation = wish.shown(object);
+    let etag = representation.as_ref().map(Representation::etag);
+    let (content_type, body) = match &representation {
+        Some(shown) if !wish.deletes() => (shown.content_type(), shown.body()),
+        _ => ("application/json", Bytes::from_static(DELETED)),
     };
     let mut answer = whole(body);
     let headers = answer.headers_mut();
@@ -35,13 +31,13 @@ pub(super) fn done(wish: &Wish<'_>, object: &Object, shown: Shown) -> Answer {
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // RFC 9211, section 2.2.
-    let status = match shown {
+    let status = match seen {
         Shown::Written => "attache; fwd=method; stored",
         Shown::Stale => "attache; fwd=stale",
         Shown::Nothing => "attache; fwd=method",
     };
     headers.insert(CACHE_STATUS, HeaderValue::from_static(status));
-    describe(headers, wish.etag(Some(object)), object);
+    identify(headers, etag, object.resource_version_bytes());
     answer
 }
 
@@ -61,7 +57,8 @@ pub(super) fn refused(wish: &Wish<'_>, refusal: &Refusal, current: Option<&Objec
         Refusal::Condition => condition_failed(wish, current),
     };
     if let Some(object) = current {
-        describe(answer.headers_mut(), wish.etag(current), object);
+        let version = object.resource_version_bytes();
+        identify(answer.headers_mut(), wish.etag(current), version);
     }
     answer
 }
@@ -96,20 +93,9 @@ fn condition_failed(wish: &Wish<'_>, current: Option<&Object>) -> Answer {
     problem(StatusCode::PRECONDITION_FAILED, detail)
 }
 
-fn describe(headers: &mut HeaderMap, etag: Option<&ETag>, object: &Object) {
-    if let Some(etag) = etag
-        && let Ok(etag) = HeaderValue::from_maybe_shared(etag.as_bytes().clone())
-    {
-        headers.insert(ETAG, etag);
-    }
-    let version = object.resource_version_bytes().clone();
-    if let Ok(version) = HeaderValue::from_maybe_shared(version) {
-        headers.insert(X_RESOURCE_VERSION, version);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
     use http_body_util::BodyExt as _;
 
     use super::super::edits::Edits;

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use http::header::{IF_MATCH, IF_NONE_MATCH};
 
 use super::edits::{self, Edit, Edits};
-use crate::api::kv::{Target, precondition};
+use crate::api::kv::{Representation, Target, precondition};
 use crate::store::{ETag, Object};
 
 /// What a request asks for.
@@ -52,13 +52,14 @@ impl Wish<'_> {
         key.is_some_and(|key| self.edits.get(key) == Some(&Edit::Remove))
     }
 
+    /// What a GET of what the request is about shows of `object`.
+    pub(super) fn shown<'o>(&self, object: &'o Object) -> Option<Representation<'o>> {
+        Representation::of(object.content(), self.target.key.as_deref())
+    }
+
     /// The tag of what the request is about, of `object`.
     pub(super) fn etag<'o>(&self, object: Option<&'o Object>) -> Option<&'o ETag> {
-        let content = object?.content();
-        match self.target.key.as_deref() {
-            None => Some(content.etag()),
-            Some(key) => content.get(key).map(|value| &value.etag),
-        }
+        self.shown(object?).map(|shown| shown.etag())
     }
 
     /// What is to be done if the API server has `object`. The step fails if it has another version
