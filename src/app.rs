@@ -1,5 +1,6 @@
 //! The composition root: builds, binds, spawns, and ends everything in order.
 
+mod cluster;
 mod commands;
 mod guards;
 mod listeners;
@@ -37,6 +38,7 @@ use crate::store::{self, Reader};
 use crate::upstream::{Upstream, pod_namespace};
 use crate::{api, config, react};
 
+pub use cluster::{doctor, inject, uninject, webhook};
 pub use commands::{config_from, get, healthcheck, install, run, set, unset, watch};
 
 /// The namespace where neither configuration, pod nor kubeconfig names one.

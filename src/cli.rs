@@ -1,8 +1,8 @@
 //! The command line: arguments and environment to strings by flag. What the strings mean is for
 //! the configuration to say, so that every fault is found in one run. No I/O.
 //!
-//! Reading order: [`Command`] and its flags (`args`, those that commands share in `groups`), then
-//! how the environment joins in (`env`).
+//! Reading order: [`Command`] and its flags (`args`, `cluster`, those that commands share in `groups`),
+//! then how the environment joins in (`env`).
 
 use std::ffi::OsString;
 
@@ -10,6 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 mod args;
+mod cluster;
 mod env;
 mod groups;
 
@@ -18,6 +19,7 @@ pub use args::{
     Command, Completions, EnvSource, Exec, Get, Healthcheck, Install, Proxy, Run, Set, Sidecar,
     Unset, Watch,
 };
+pub use cluster::{Doctor, Inject, Injection, Objects, Uninject, Webhook};
 pub use groups::{Connection, Forward, Listen, Log, Token};
 
 /// What was asked for.
@@ -93,6 +95,9 @@ fn complete(matches: &ArgMatches, from_env: Vec<String>) -> Result<Command, clap
     match &mut command {
         Command::Run(run) | Command::Check(run) => run.from_env = from_env,
         Command::Proxy(proxy) => proxy.from_env = from_env,
+        Command::Inject(inject) => inject.from_env = from_env,
+        Command::Webhook(webhook) => webhook.from_env = from_env,
+        Command::Doctor(doctor) => doctor.run.from_env = from_env,
         Command::Exec(exec) => {
             exec.run.from_env = from_env;
             exec.env_sources = matches
@@ -104,6 +109,7 @@ fn complete(matches: &ArgMatches, from_env: Vec<String>) -> Result<Command, clap
         | Command::Set(_)
         | Command::Unset(_)
         | Command::Healthcheck(_)
+        | Command::Uninject(_)
         | Command::Install(_)
         | Command::Completions(_) => {}
     }

@@ -6,7 +6,7 @@
 //! `connection`, `proxy` and `exec` do all of that for their part. `names`, `units`, `regexes`,
 //! `signals`, `rules` and `files` read single values. `form` is a rule as it would be written,
 //! which `print` shows. `probes` and `client` are the configuration of the commands that talk to
-//! a running sidecar.
+//! a running sidecar, `cluster` that of injection and diagnosis; `asked` reads what annotations say.
 
 use std::path::PathBuf;
 
@@ -14,8 +14,10 @@ use crate::cli::Command;
 
 pub mod model;
 
+mod asked;
 mod check;
 mod client;
+mod cluster;
 mod connection;
 mod errors;
 mod exec;
@@ -36,6 +38,7 @@ mod targets;
 pub(crate) mod units;
 mod yaml;
 
+pub use asked::{PREFIX, asked};
 pub use client::{Set, Unset, ValueFrom, Watch};
 pub use errors::Faults;
 pub use model::*;
@@ -60,6 +63,14 @@ pub enum Job {
     Unset(Unset),
     /// `attache healthcheck`.
     Healthcheck(Healthcheck),
+    /// `attache inject`.
+    Inject(Box<Inject>),
+    /// `attache uninject`.
+    Uninject(Uninject),
+    /// `attache webhook`.
+    Webhook(Box<Webhook>),
+    /// `attache doctor`.
+    Doctor(Box<Doctor>),
     /// `attache install`, into that directory.
     Install(PathBuf),
     /// `attache completions`.
@@ -89,6 +100,18 @@ pub fn load(command: Option<Command>, found: Vec<String>) -> Result<Job, Faults>
         Some(Command::Unset(unset)) => client::unset(&unset, &mut faults).map(Job::Unset),
         Some(Command::Healthcheck(healthcheck)) => {
             probes::healthcheck(&healthcheck, &mut faults).map(Job::Healthcheck)
+        }
+        Some(Command::Inject(inject)) => {
+            cluster::inject(&inject, &mut faults).map(|inject| Job::Inject(Box::new(inject)))
+        }
+        Some(Command::Uninject(uninject)) => {
+            cluster::uninject(&uninject, &mut faults).map(Job::Uninject)
+        }
+        Some(Command::Webhook(webhook)) => {
+            cluster::webhook(&webhook, &mut faults).map(|webhook| Job::Webhook(Box::new(webhook)))
+        }
+        Some(Command::Doctor(doctor)) => {
+            cluster::doctor(&doctor, &mut faults).map(|doctor| Job::Doctor(Box::new(doctor)))
         }
         Some(Command::Install(install)) => Some(Job::Install(install.dir)),
         Some(Command::Completions(completions)) => Some(Job::Completions(completions.shell)),

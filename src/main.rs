@@ -55,6 +55,7 @@ fn start(job: Job) -> ExitCode {
 }
 
 fn perform(runtime: &tokio::runtime::Runtime, job: Job) -> ExitCode {
+    let mut say = |text: &str| tell(&format_args!("attache: {text}"));
     let failed = match job {
         Job::Run(config) => return run(runtime, *config),
         Job::Check(text) => return print(text.as_bytes()),
@@ -62,17 +63,36 @@ fn perform(runtime: &tokio::runtime::Runtime, job: Job) -> ExitCode {
         Job::Get(get) => runtime
             .block_on(app::get(&get, &mut io::stdout().lock()))
             .err(),
-        Job::Watch(watch) => {
-            let say = |text: &str| tell(&format_args!("attache: {text}"));
-            runtime
-                .block_on(app::watch(&watch, io::stdout(), &say))
-                .err()
-        }
+        Job::Watch(watch) => runtime
+            .block_on(app::watch(&watch, io::stdout(), &say))
+            .err(),
         Job::Set(set) => runtime
             .block_on(app::set(&set, &mut io::stdin().lock()))
             .err(),
         Job::Unset(unset) => runtime.block_on(app::unset(&unset)).err(),
         Job::Install(dir) => app::install(&dir).err(),
+        Job::Inject(inject) => {
+            let (stdin, stdout) = (&mut io::stdin().lock(), &mut io::stdout().lock());
+            return ended(runtime.block_on(app::inject(&inject, stdin, stdout, &mut say)));
+        }
+        Job::Uninject(uninject) => {
+            let (stdin, stdout) = (&mut io::stdin().lock(), &mut io::stdout().lock());
+            return ended(app::uninject(&uninject, stdin, stdout, &mut say));
+        }
+        Job::Webhook(webhook) => {
+            let json = webhook.log.format == LogFormat::Json;
+            if let Err(error) = telemetry::init(webhook.log.verbosity, json) {
+                return fail(USAGE, &error);
+            }
+            return ended(runtime.block_on(app::webhook(*webhook)));
+        }
+        Job::Doctor(doctor) => {
+            let mut stdout = io::stdout().lock();
+            return match runtime.block_on(app::doctor(&doctor, &mut stdout)) {
+                Ok(severity) => ExitCode::from(severity.exit_code()),
+                Err(error) => fail(1, &error),
+            };
+        }
         Job::Healthcheck(healthcheck) => {
             // A probe knows healthy and not healthy, and no more.
             return match runtime.block_on(app::healthcheck(&healthcheck)) {
@@ -93,10 +113,20 @@ fn run(runtime: &tokio::runtime::Runtime, config: Config) -> ExitCode {
     }
     match runtime.block_on(app::run(config)) {
         Ok(code) => ExitCode::from(code),
-        Err(error @ Fatal::Configuration(_)) => fail(USAGE, &error),
-        Err(Fatal::Command(error)) => fail(error.exit_code(), &error),
+        Err(fatal) => died(fatal),
+    }
+}
+
+fn ended(result: Result<(), Fatal>) -> ExitCode {
+    result.map_or_else(died, |()| ExitCode::SUCCESS)
+}
+
+fn died(fatal: Fatal) -> ExitCode {
+    match fatal {
+        error @ Fatal::Configuration(_) => fail(USAGE, &error),
+        Fatal::Command(error) => fail(error.exit_code(), &error),
         // With its causes, on one line.
-        Err(error @ Fatal::Other(_)) => fail(1, &error),
+        error @ Fatal::Other(_) => fail(1, &error),
     }
 }
 

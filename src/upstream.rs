@@ -15,6 +15,7 @@ mod loaded;
 mod proxy;
 mod slot;
 mod status;
+mod version;
 mod words;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,7 @@ pub use heard::Heard;
 pub use lease::{Lease, WATCHES_PER_CONNECTION, WatchClient};
 pub use proxy::{BodyError, Identity, ProxyClient, SendError};
 pub use status::{Status, StatusCause, StatusDetails};
+pub use version::{Version, VersionError};
 pub use words::causes;
 
 use lease::Connection;

@@ -30,7 +30,10 @@ fn output(mut command: Command) -> (i32, String, String) {
 
 #[test]
 fn the_help_is_the_documented_one() {
-    for command in ["", "run", "exec", "proxy", "check", "watch", "set", "unset"] {
+    for command in [
+        "", "run", "exec", "proxy", "check", "watch", "set", "unset", "inject", "uninject",
+        "webhook", "doctor",
+    ] {
         let args = [command, "--help"];
         let args = if command.is_empty() {
             &args[1..]

@@ -81,7 +81,7 @@ fn announce(bound: &Bound) {
     let _ = writeln!(std::io::stdout(), "Starting to serve on {place}");
 }
 
-fn handler(kind: SignalKind) -> Result<Signal, Fatal> {
+pub(super) fn handler(kind: SignalKind) -> Result<Signal, Fatal> {
     Ok(signal(kind).context("cannot handle signals")?)
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::cluster::{Doctor, Inject, Uninject, Webhook};
 use super::groups::{Connection, Forward, Listen, Log};
 
 /// The configuration sidecar for Kubernetes: ConfigMap keys, live on localhost, and the app told
@@ -44,6 +45,14 @@ pub enum Command {
     Unset(Unset),
     /// Ask the running sidecar whether it is ready (or live): exit code 0 or 1
     Healthcheck(Healthcheck),
+    /// Add a sidecar to pods and workloads in YAML or JSON, and print them
+    Inject(Box<Inject>),
+    /// Take out of YAML or JSON what attache inject added
+    Uninject(Uninject),
+    /// Add a sidecar to pods as they are created: an admission webhook
+    Webhook(Box<Webhook>),
+    /// Say what keeps attache from working, in this pod or in a cluster, and how to mend it
+    Doctor(Box<Doctor>),
     /// Copy this binary to DIR/attache, for images without a shell
     Install(Install),
     /// Print a completion script for a shell
@@ -111,6 +120,9 @@ pub struct Run {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Proxy")]
     pub no_proxy: Option<String>,
 
+    /// What to write, in YAML, as '{configMap: web, dir: /etc/app}' (repeatable)
+    #[arg(long, value_name = "RULE", help_heading = "Change")]
+    pub files: Vec<String>,
     /// A rule in YAML, as 'signal: nginx' or '{when: {configMap: web}, webhook: "http://…"}'
     /// (repeatable)
     #[arg(long, value_name = "RULE", help_heading = "Change")]
@@ -133,7 +145,7 @@ pub struct Run {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "State")]
     pub ready_from_state: Option<String>,
 
-    /// A YAML file that says what flags can say, and which files to write
+    /// A YAML file that says what flags can say
     #[arg(long, value_name = "FILE", help_heading = "Config")]
     pub config: Option<PathBuf>,
 

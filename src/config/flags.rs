@@ -66,7 +66,8 @@ pub(crate) fn run(run: &cli::Run, faults: &mut Faults) -> Partial {
             (named, selected) => Some(named.into_iter().chain(selected).flatten().collect()),
         };
     }
-    partial.on_change = reader.rules(&run.on_change);
+    partial.files = reader.rules("files", "files", &run.files, super::files::rule);
+    partial.on_change = reader.rules("on-change", "onChange", &run.on_change, rules::rule);
     partial
 }
 
@@ -150,7 +151,7 @@ pub(crate) fn log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 /// `-v` counts up and `-q` down; a number sets the level, the last one wins.
-fn verbosity(log: &cli::Log, reader: &mut Reader) -> Option<i8> {
+pub(crate) fn verbosity(log: &cli::Log, reader: &mut Reader) -> Option<i8> {
     let given = reader.list("verbose", &log.verbose, verbose);
     if given.is_none() && log.quiet == 0 {
         return None;
@@ -252,12 +253,19 @@ impl<'a> Reader<'a> {
         (!texts.is_empty()).then_some(read)
     }
 
-    fn rules(&mut self, texts: &[String]) -> Option<Vec<super::model::Rule>> {
-        let at = self.at("on-change");
+    /// Rules in YAML, each a flag; `key` is their list's in the file.
+    fn rules<T>(
+        &mut self,
+        flag: &str,
+        key: &str,
+        texts: &[String],
+        rule: impl Fn(&yaml::Node, usize, &mut Faults) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let at = self.at(flag);
         let mut read = Vec::new();
         for (index, text) in texts.iter().enumerate() {
-            match yaml::parse_flag(text, &at, &format!("onChange[{index}]")) {
-                Ok(node) => read.extend(rules::rule(&node, index, self.faults)),
+            match yaml::parse_flag(text, &at, &format!("{key}[{index}]")) {
+                Ok(node) => read.extend(rule(&node, index, self.faults)),
                 Err(fault) => self.faults.add_line(&fault),
             }
         }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 mod exec;
 mod files;
+mod injection;
 mod rule;
 
 pub use crate::cli::Token;
 pub use exec::*;
 pub use files::*;
+pub use injection::*;
 pub use rule::*;
 
 /// What `attache run`, `attache exec` or `attache proxy` is to do.

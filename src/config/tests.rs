@@ -232,6 +232,7 @@ fn flags_win_over_the_file_and_lists_replace_its_lists() {
         "2s",
         "--on-change",
         "signal: app",
+        "--files={configMap: only, dir: /only}",
         "-q",
         "--max-bytes",
         "2Mi",
@@ -242,11 +243,8 @@ fn flags_win_over_the_file_and_lists_replace_its_lists() {
     let state = config.state.as_ref().unwrap();
     assert_eq!(state.dir, Path::new("/other"));
     assert!(!state.secrets && state.ready);
-    // The last is what the file's rule writes.
-    assert_eq!(
-        names(&config),
-        ["ConfigMap -/only", "Secret -/db", "ConfigMap -/web"]
-    );
+    assert_eq!(names(&config), ["ConfigMap -/only", "Secret -/db"]);
+    assert_eq!(config.files.len(), 1);
     assert!(config.source.selectors.is_empty());
     assert_eq!(config.source.namespace.as_deref(), Some("dev"));
     assert_eq!(config.source.max_bytes, 2 << 20);

@@ -1,0 +1,113 @@
+//! Injection: one pure function from a pod and what is asked of it to the pod with its sidecar, and
+//! what `attache inject` makes of it for files of objects.
+//!
+//! A pod here is raw JSON, `{"metadata": …, "spec": …}`: a Pod, or the template of a workload. What
+//! attache does not know in it stays as it is.
+//!
+//! Reading order: [`inject`], then what it asks (`refusal`), what it adds (`sidecar`, `files`, `token`,
+//! `wrapped`), and how [`uninject`] finds that again (`record`); then objects of all kinds (`command`).
+
+pub mod command;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::config::{Faults, Platform};
+
+/// The label that asks for a sidecar, on a pod or its namespace: `enabled` or `disabled`.
+pub const LABEL: &str = "attache.dev/inject";
+
+/// What is around a pod.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Annotations that hold where the pod has none of the same name: the namespace's, over the
+    /// platform's; by their names without `attache.dev/`.
+    pub annotations: BTreeMap<String, String>,
+    /// Whether the pod is a Job's, which ends once its containers have.
+    pub is_job: bool,
+    /// Whether the nodes run native sidecars (Kubernetes 1.29).
+    pub native: bool,
+}
+
+/// What became of a pod.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It has a sidecar now, or another one than before.
+    Injected(Injection),
+    /// It had just this sidecar already.
+    Unchanged,
+    /// It gets none.
+    Skipped(Skip),
+}
+
+/// A pod with its sidecar.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Injection {
+    /// The pod.
+    pub pod: Value,
+    /// What may not be as it was meant, for whoever wrote the annotations.
+    pub warnings: Vec<String>,
+}
+
+/// Why a pod gets no sidecar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Skip {
+    /// The label says `disabled`.
+    OptedOut,
+    /// Neither annotations nor defaults ask for anything.
+    NothingAsked,
+    /// `hostNetwork`: 127.0.0.1 is the node's.
+    HostNetwork,
+    /// `hostPID`: signals could reach the node's processes.
+    HostPid,
+    /// It carries an attache that was put there by hand.
+    ByHand,
+    /// A Job's pod, or one that may end, where sidecars are plain containers: it never would.
+    Endless,
+    /// A static pod's mirror, which cannot be changed.
+    Mirror,
+    /// A Windows pod.
+    Windows,
+}
+
+// === impl Skip ===
+
+impl Skip {
+    /// In one word, for metrics: `opted-out` and so on.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OptedOut => "opted-out",
+            Self::NothingAsked => "nothing-asked",
+            Self::HostNetwork => "host-network",
+            Self::HostPid => "host-pid",
+            Self::ByHand => "by-hand",
+            Self::Endless => "endless",
+            Self::Mirror => "mirror",
+            Self::Windows => "windows",
+        }
+    }
+}
+
+/// The pod with the sidecar that its annotations, its surroundings and the platform ask for. A pod
+/// that has one already gets a new one only if that would be another.
+///
+/// # Errors
+/// What is wrong with which annotation, or keeps it from being fulfilled in this pod; the pod stays as
+/// it is.
+pub fn inject(
+    pod: &Value,
+    surroundings: &Surroundings,
+    platform: &Platform,
+) -> Result<Outcome, Faults> {
+    let _ = (pod, surroundings, platform);
+    Ok(Outcome::Skipped(Skip::NothingAsked))
+}
+
+/// The pod without what [`inject`] added; `None` if there is nothing of it.
+#[must_use]
+pub fn uninject(pod: &Value) -> Option<Value> {
+    let _ = pod;
+    None
+}
