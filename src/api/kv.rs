@@ -117,12 +117,10 @@ impl Api {
                 };
                 Some(problem(StatusCode::NOT_FOUND, detail))
             }
-            // Another reader's fetch is joined, and what a selector may not hold is fetched.
             Lookup::Pending(scope)
                 if matches!(origin, Origin::Hit)
                     && self.fetches(target)
-                    && (scope.spec().on_demand
-                        || matches!(scope.spec().selects, Selects::Selector { .. })) =>
+                    && scope.spec().leaves_to_ask() =>
             {
                 None
             }

@@ -84,6 +84,13 @@ impl ScopeSpec {
             || self.named.contains(reference)
     }
 
+    /// Whether a read of an object that such a scope has yet to read need not wait for it: another
+    /// read's scope is joined, and what a selector may not hold is asked for by name.
+    #[must_use]
+    pub fn leaves_to_ask(&self) -> bool {
+        self.on_demand || matches!(self.selects, Selects::Selector { .. })
+    }
+
     /// A scope that a read asked for.
     #[must_use]
     pub fn on_demand(selects: Selects) -> Self {

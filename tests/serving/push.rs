@@ -19,6 +19,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::support::*;
 
 const OBJECT: &str = "/kv/default/web";
+/// A client that waits for a change, whatever there is.
+const LONG_POLL: &[u8] =
+    b"GET /kv/default/web?wait=1m HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\n\r\n";
 const EVENTS: &str = "Accept: text/event-stream\r\n";
 
 /// A store whose clients may all wait, served.
@@ -47,10 +50,11 @@ fn set(store: &Store, version: usize, value: &str) {
 
 /// Lets the server run until the condition holds.
 async fn until(what: &str, condition: impl Fn() -> bool) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(1));
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        ticks.tick().await;
     }
 }
 
@@ -233,11 +237,7 @@ async fn a_long_poll_answers_at_once_on_change_or_at_its_end() {
 async fn a_long_poll_sees_an_object_go() {
     let (served, store) = start(None).await;
     let mut client = Client::connect(served.port).await;
-    client
-        .send(
-            b"GET /kv/default/web?wait=1m HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\n\r\n",
-        )
-        .await;
+    client.send(LONG_POLL).await;
     until("it waits", || waiting(&store.api) == 1).await;
     store.web.remove(&configmap("web"), "7f1c", "43");
     assert_eq!(client.reply(false).await.unwrap().status, 404);
@@ -348,11 +348,7 @@ async fn the_drain_ends_what_waits() {
     let mut events = Events::open(served.port, OBJECT, "").await;
     events.next().await.unwrap();
     let mut client = Client::connect(served.port).await;
-    client
-        .send(
-            b"GET /kv/default/web?wait=1m HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\n\r\n",
-        )
-        .await;
+    client.send(LONG_POLL).await;
     until("both wait", || waiting(&store.api) == 2).await;
     store.draining.stop();
     assert_eq!(client.reply(false).await.unwrap().status, 304);
@@ -377,15 +373,10 @@ async fn a_client_that_leaves_makes_room() {
     let mut leaving = Vec::new();
     for number in 0..6 {
         let mut client = Client::connect(served.port).await;
-        let wants = ["", "Accept: text/event-stream\r\n"][number % 2];
-        let request =
-            format!("GET {OBJECT}?wait=1m HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\n\r\n");
-        let request = if wants.is_empty() {
-            request
-        } else {
-            format!("GET {OBJECT} HTTP/1.1\r\nHost: localhost\r\n{wants}\r\n")
-        };
-        client.send(request.as_bytes()).await;
+        let stream = format!("GET {OBJECT} HTTP/1.1\r\nHost: localhost\r\n{EVENTS}\r\n");
+        client
+            .send([LONG_POLL, stream.as_bytes()][number % 2])
+            .await;
         leaving.push(client);
     }
     until("all wait", || waiting(&store.api) == 6).await;

@@ -124,8 +124,7 @@ fn is_shown(snapshot: &Snapshot, written: &Object, existed: &mut bool) -> Seen {
             yes(*existed)
         }
         Lookup::Pending(scope) => Seen::NotYet {
-            asks: scope.spec().on_demand
-                || matches!(scope.spec().selects, Selects::Selector { .. }),
+            asks: scope.spec().leaves_to_ask(),
         },
         Lookup::Refused(_) => Seen::Refused,
         Lookup::Unwatched => Seen::NotYet { asks: true },
