@@ -136,6 +136,7 @@ impl App {
     /// [`Fatal`]: credentials that are missing or unusable, an address that is taken.
     pub async fn start(config: Config) -> Result<Self, Fatal> {
         guards::refuse_host_pid(&config)?;
+        guards::hide_from_neighbours(&config);
         guards::warn_of_open_doors(&config);
         guards::warn_of_idle_rules(&config);
         guards::raise_open_files();

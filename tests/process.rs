@@ -6,6 +6,8 @@
 
 #[path = "process/commands.rs"]
 mod commands;
+#[path = "process/neighbours.rs"]
+mod neighbours;
 #[path = "process/orphans.rs"]
 mod orphans;
 #[path = "process/rules.rs"]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use http::Method;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tracing::warn;
 
 use super::Fatal;
@@ -29,6 +30,17 @@ pub(super) fn refuse_host_pid(config: &Config) -> Result<(), Fatal> {
         ));
     }
     Ok(())
+}
+
+/// Takes from other processes of the same user what /proc and ptrace would show them: in a shared
+/// process namespace, the token under /proc/PID/root and the memory that holds Secrets. What a program
+/// of `attache exec` could see so is in its own container.
+pub(super) fn hide_from_neighbours(config: &Config) {
+    if config.exec.is_none()
+        && let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable)
+    {
+        warn!(%error, "other processes of the same user can look into attache");
+    }
 }
 
 /// What becomes of processes that attache did not start itself: a credential plugin's status must

@@ -1,0 +1,86 @@
+//! What other processes of the same user see of attache.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, getuid, kill_process};
+
+use super::{eventually, example};
+
+/// A user whom nothing is allowed that his files do not allow: as in a pod.
+const USER: u32 = 65532;
+
+/// Who this is: the tests' own user, or [`USER`] where that is root, who may look into everything.
+fn as_user(command: &mut Command) -> u32 {
+    if !getuid().is_root() {
+        return getuid().as_raw();
+    }
+    command.uid(USER).gid(USER);
+    USER
+}
+
+/// Killed with the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.0), Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether such a neighbour can read the environment and the files of a process.
+fn sees(pid: u32) -> bool {
+    let script = format!("cat /proc/{pid}/environ >/dev/null && ls /proc/{pid}/root/ >/dev/null");
+    let mut neighbour = Command::new("sh");
+    neighbour.args(["-c", &script]).stderr(Stdio::null());
+    as_user(&mut neighbour);
+    neighbour.status().unwrap().success()
+}
+
+fn owner(pid: u32) -> u32 {
+    let file = format!("/proc/{pid}/environ");
+    fs::metadata(Path::new(&file)).unwrap().uid()
+}
+
+#[test]
+fn a_neighbour_of_the_same_user_does_not_see_into_attache() {
+    let dir = example();
+    let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    open(dir.path());
+    let binary = dir.path().join("attache");
+    fs::copy(env!("CARGO_BIN_EXE_attache"), &binary).unwrap();
+    open(&binary);
+    // A directory of manifests holds no programs.
+    let manifests = dir.path().join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    open(&manifests);
+    fs::copy(dir.path().join("hello.yaml"), manifests.join("hello.yaml")).unwrap();
+
+    let mut command = Command::new(&binary);
+    command
+        .args(["run", "--port=0", "-q", "--dir"])
+        .arg(&manifests)
+        .env_clear()
+        .stdout(Stdio::piped());
+    let user = as_user(&mut command);
+    let mut attache = Killed(command.spawn().unwrap());
+    let mut line = String::new();
+    let stdout = attache.0.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert!(line.starts_with("Starting to serve"), "{line}");
+    assert_eq!(owner(attache.0.id()), 0);
+    assert!(!sees(attache.0.id()));
+
+    // The same of a program that does not hide, or the test would see nothing either way.
+    let mut command = Command::new("sleep");
+    command.arg("60");
+    as_user(&mut command);
+    let other = Killed(command.spawn().unwrap());
+    eventually("it runs", || owner(other.0.id()) == user);
+    eventually("it is seen", || sees(other.0.id()));
+}
