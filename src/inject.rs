@@ -5,7 +5,7 @@
 //! attache does not know in it stays as it is.
 //!
 //! Reading order: [`inject`], then which pods get none (`refusal`); [`work`], one injection as it goes
-//! on, and what it adds: `files`, `token`, `user`, `sidecar` with its `resources`, or `wrapped`; its
+//! on, and what it adds: `files`, `paths`, `token`, `user`, `sidecar` with its `resources`, or `wrapped`; its
 //! `warnings`. Every edit is made by `editor`, which notes what takes it back; `record` keeps that on the
 //! pod. `pod` reads pods, `patch` says what changed. Then objects of all kinds (`command`).
 
@@ -14,6 +14,7 @@ pub mod command;
 mod editor;
 mod files;
 mod patch;
+mod paths;
 mod pod;
 mod record;
 mod refusal;
@@ -191,3 +192,6 @@ fn annotations(
     }
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! One injection while it goes on: from what is asked to the edits of the pod.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -7,7 +8,9 @@ use serde_json::{Value, json};
 use super::editor::{Editor, Place};
 use super::pod::{self, containers, name};
 use super::record::{self, Record};
-use super::{Injection, Surroundings, files, refusal, sidecar, token, user, warnings, wrapped};
+use super::{
+    Injection, Surroundings, files, paths, refusal, sidecar, token, user, warnings, wrapped,
+};
 use crate::config::{Action, RestartAction};
 use crate::config::{Asked, Faults, ObjectKind, PREFIX, Platform};
 
@@ -48,7 +51,7 @@ impl Job<'_> {
     /// What keeps annotations from being fulfilled in this pod.
     pub(super) fn done(
         &self,
-        write: &std::collections::BTreeMap<String, String>,
+        write: &BTreeMap<String, String>,
     ) -> Result<(Injection, Record), Faults> {
         let mut work = Work {
             job: self,
@@ -64,7 +67,7 @@ impl Job<'_> {
         work.directories();
         files::add(&mut work);
         token::add(&mut work);
-        files::add_awaited(&mut work);
+        paths::add(&mut work);
         warnings::add(&mut work);
         if let Some(container) = &self.asked.exec_container {
             wrapped::add(&mut work, container);
@@ -114,7 +117,8 @@ impl Work<'_> {
     /// Adds a volume, `what` beside its name.
     pub(super) fn volume(&mut self, name: &str, kind: &str, what: Value) {
         if pod::volume(self.job.base, name).is_some() {
-            let fault = "the pod has a volume of this name, which attache's are called: rename it";
+            let fault =
+                "the pod has a volume of this name, which attache needs for its own: rename it";
             self.faults.add(format!("volume {name}"), fault);
             return;
         }
@@ -165,13 +169,20 @@ impl Work<'_> {
         self.mounts
             .push(json!({ "name": "attache-state", "mountPath": STATE_DIR }));
         self.flags.push(format!("--state-dir={STATE_DIR}"));
-        if let Some(config) = &self.job.asked.config_file {
+        let asked = self.job.asked;
+        if let Some(config) = &asked.config_file {
             self.volume("attache-config", "configMap", json!({ "name": config }));
             self.mounts.push(
                 json!({ "name": "attache-config", "mountPath": CONFIG_DIR, "readOnly": true }),
             );
             self.flags
                 .push(format!("--config={CONFIG_DIR}/attache.yaml"));
+            // The app is told where attache is: the file must not say otherwise.
+            let says_port = |flag: &String| flag.starts_with("--port=");
+            if !asked.flags.iter().any(says_port) {
+                let port = asked.config.serve.port;
+                self.flags.push(format!("--port={port}"));
+            }
         }
     }
 
