@@ -32,7 +32,7 @@ const TAKEN: &[&str] = &[
 pub(super) fn add(work: &mut Work<'_>) {
     let mut directories: Vec<&Path> = Vec::new();
     let mut made = 0;
-    for rule in &work.job.asked.config.files {
+    for rule in &work.task.asked.config.files {
         let Some(dir) = directory(&rule.to) else {
             let fault = format!("{}: write an absolute path", rule.name);
             work.fault("files", fault);
@@ -59,7 +59,7 @@ pub(super) fn add(work: &mut Work<'_>) {
             continue;
         }
         directories.push(dir);
-        if let Some(fault) = misplaced(work.job.base, dir) {
+        if let Some(fault) = misplaced(work.task.base, dir) {
             work.fault("files", format!("{}: {fault}", rule.name));
         } else if !reuse(work, rule, dir) {
             let volume = format!("attache-files-{made}");
@@ -118,7 +118,7 @@ fn is_writable(base: &Value, mount: &Value) -> bool {
 
 /// Takes the volume that the app has at `dir`, if it has one: whether it has, fit or not.
 fn reuse(work: &mut Work<'_>, rule: &FilesRule, dir: &Path) -> bool {
-    let base = work.job.base;
+    let base = work.task.base;
     let mounted = containers(base).filter_map(|one| Some((one, mount_at(one, dir)?)));
     let mounted: Vec<_> = mounted.collect();
     let Some((first, mount)) = mounted.first() else {
@@ -146,13 +146,17 @@ fn reuse(work: &mut Work<'_>, rule: &FilesRule, dir: &Path) -> bool {
             rule.name
         ));
     }
-    let own = mounted.iter().find(|(one, _)| work.job.is_wrapped(one));
+    let own = mounted.iter().find(|(one, _)| work.task.is_wrapped(one));
     match own {
         Some((_, own)) if own["readOnly"] == Value::Bool(true) => {
             let fault = format!(
                 "{}: attache runs in container {}, which mounts {shown} read-only: drop readOnly",
                 rule.name,
-                work.job.asked.exec_container.as_deref().unwrap_or_default()
+                work.task
+                    .asked
+                    .exec_container
+                    .as_deref()
+                    .unwrap_or_default()
             );
             work.fault("files", fault);
         }
@@ -177,8 +181,8 @@ fn add_volume(work: &mut Work<'_>, volume: &str, dir: &Path) {
     work.volume(volume, "emptyDir", what);
     work.mounts
         .push(json!({ "name": volume, "mountPath": dir }));
-    for container in containers(work.job.base) {
-        if !work.job.is_wrapped(container) {
+    for container in containers(work.task.base) {
+        if !work.task.is_wrapped(container) {
             let mount = json!({ "name": volume, "mountPath": dir, "readOnly": true });
             work.add_to(name(container), "volumeMounts", Place::Last, mount);
         }
@@ -187,7 +191,7 @@ fn add_volume(work: &mut Work<'_>, volume: &str, dir: &Path) {
 
 /// Whether a rule writes a Secret there.
 fn holds_secret(work: &Work<'_>, dir: &Path) -> bool {
-    let mut rules = work.job.asked.config.files.iter();
+    let mut rules = work.task.asked.config.files.iter();
     rules.any(|rule| {
         let kind = match &rule.from {
             FilesFrom::Object(object) => object.kind,

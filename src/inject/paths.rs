@@ -13,8 +13,8 @@ const AFTER_MOUNT: &str = "afterMount";
 
 /// Shows attache, read-only, the app's mounts that rules name a path in.
 pub(super) fn add(work: &mut Work<'_>) {
-    let job = work.job;
-    for rule in &job.asked.config.on_change {
+    let task = work.task;
+    for rule in &task.asked.config.on_change {
         for (key, path) in paths(rule) {
             match mount_for(work, key, path) {
                 Ok(Some(mount)) => work.mounts.push(mount),
@@ -57,14 +57,14 @@ fn pidfile(target: &ProcessMatch) -> Option<(&'static str, &Path)> {
 
 /// The mount that shows `path`, unless attache's container has it already.
 fn mount_for(work: &Work<'_>, key: &str, path: &Path) -> Result<Option<Value>, String> {
-    let is_wrapped = work.job.asked.exec_container.is_some();
+    let is_wrapped = work.task.asked.exec_container.is_some();
     // What the app's own container has beside its mounts is its image's matter.
     if path.starts_with(TOKEN_DIR) || is_wrapped && key != AFTER_MOUNT {
         return Ok(None);
     }
-    let who = work.job.asked.target_container.as_deref();
-    let who = who.or(work.job.asked.exec_container.as_deref());
-    let mounts = containers(work.job.base)
+    let who = work.task.asked.target_container.as_deref();
+    let who = who.or(work.task.asked.exec_container.as_deref());
+    let mounts = containers(work.task.base)
         .filter(|container| who.is_none_or(|who| name(container) == who))
         .flat_map(|container| list(container, "volumeMounts"))
         .filter(|mount| path.starts_with(mount_path(mount)));

@@ -75,6 +75,8 @@ pub(super) fn hold(pod: &Value, surroundings: &Surroundings) -> Result<Outcome, 
     };
     let after = &injection.pod;
     patches(pod, after);
+    patches(after, pod);
+    patches(&pods::noisy(after), pod);
     touches_little(pod, after);
 
     // Twice is once, for a webhook too that sees what a command has written annotations onto.
