@@ -20,7 +20,7 @@ pub(super) fn check(pod: &Value) -> Result<(), Faults> {
             .pointer(path)
             .is_some_and(|v| !v.is_object() && !v.is_null())
         {
-            faults.add(&path[1..].replace('/', "."), "expected a map");
+            faults.add(path[1..].replace('/', "."), "expected a map");
         }
     }
     let annotations = pod.pointer("/metadata/annotations");
