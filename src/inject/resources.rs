@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::pod::{containers, init_containers};
 use super::work::Task;
+use crate::config::nanos;
 
-/// The resources of what is added: those asked for, or few; in a Guaranteed pod limits equal requests,
-/// and the CPU is more, for under a quota of 5 ms a second no process starts.
+/// The resources of what is added: those asked for, or few. In a Guaranteed pod limits equal requests,
+/// and the CPU is more: under a quota of 5m a process takes seconds to start.
 pub(super) fn resources(task: &Task<'_>) -> Value {
     if let Some(resources) = &task.asked.resources {
         return resources.clone();
@@ -39,38 +40,10 @@ fn is_capped(container: &Value) -> bool {
 
 /// Whether two quantities are equal, as `1` and `1000m` are.
 fn is_equal(one: &Value, other: &Value) -> bool {
-    one == other
-        || match (quantity(one), quantity(other)) {
-            (Some(one), Some(other)) => (one - other).abs() <= one.abs() * 1e-9,
-            _ => false,
-        }
-}
-
-/// A quantity (Kubernetes API, `resource.Quantity`).
-fn quantity(value: &Value) -> Option<f64> {
-    let Value::String(text) = value else {
-        return value.as_f64();
+    let quantity = |value: &Value| match value {
+        Value::String(text) => nanos(text.trim()),
+        // YAML leaves the quotes out of `cpu: 1`.
+        other => nanos(&other.to_string()),
     };
-    let text = text.trim();
-    // Also `1e3`; `1E` is a suffix, and no number.
-    if let Ok(number) = text.parse() {
-        return Some(number);
-    }
-    let end = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, suffix) = text.split_at(end);
-    let number: f64 = number.parse().ok()?;
-    let powers = ["k", "M", "G", "T", "P", "E"];
-    let factor = match suffix {
-        "n" => 1e-9,
-        "u" => 1e-6,
-        "m" => 1e-3,
-        _ => {
-            let decimal = suffix.strip_suffix('i');
-            let letter = decimal.unwrap_or(suffix).replace('K', "k");
-            let power = powers.iter().position(|power| *power == letter)?;
-            let base: f64 = if decimal.is_some() { 1024.0 } else { 1000.0 };
-            base.powi(i32::try_from(power).ok()? + 1)
-        }
-    };
-    Some(number * factor)
+    one == other || quantity(one).is_some_and(|one| quantity(other) == Some(one))
 }
