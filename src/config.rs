@@ -38,6 +38,7 @@ mod targets;
 pub(crate) mod units;
 mod yaml;
 
+pub(crate) use asked::nanos;
 pub use asked::{PREFIX, asked};
 pub use client::{Set, Unset, ValueFrom, Watch};
 pub use errors::Faults;

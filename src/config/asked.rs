@@ -15,6 +15,8 @@ use super::{names, units, yaml};
 mod lists;
 mod resources;
 
+pub(crate) use resources::nanos;
+
 /// The prefix of attache's annotations and labels.
 pub const PREFIX: &str = "attache.dev/";
 

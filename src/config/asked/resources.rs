@@ -101,7 +101,7 @@ fn check(requests: &ResourceList, limits: Option<&ResourceList>, faults: &mut Fa
 /// is none, or beyond what its 64 bits hold.
 ///
 /// Source: the Kubernetes API's `resource.Quantity`.
-fn nanos(text: &str) -> Option<u128> {
+pub(crate) fn nanos(text: &str) -> Option<u128> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')

@@ -1,0 +1,49 @@
+//! What the sidecar requests, so that the pod keeps its quality of service.
+
+use serde_json::{Value, json};
+
+use super::pod::{containers, init_containers};
+use super::work::Task;
+use crate::config::nanos;
+
+/// The resources of what is added: those asked for, or few. In a Guaranteed pod limits equal requests,
+/// and the CPU is more: under a quota of 5m a process takes seconds to start.
+pub(super) fn resources(task: &Task<'_>) -> Value {
+    if let Some(resources) = &task.asked.resources {
+        return resources.clone();
+    }
+    if is_guaranteed(task.base) {
+        let both = json!({ "cpu": "50m", "memory": "32Mi" });
+        return json!({ "requests": both, "limits": both });
+    }
+    json!({ "requests": { "cpu": "5m", "memory": "12Mi" }, "limits": { "memory": "32Mi" } })
+}
+
+/// Whether the pod's quality of service is Guaranteed by what its containers say. Resources of the pod
+/// as a whole decide it by themselves, whatever the sidecar says.
+fn is_guaranteed(base: &Value) -> bool {
+    let of_pod = base.pointer("/spec/resources");
+    let is_set = |value: &Value| value.as_object().is_some_and(|map| !map.is_empty());
+    let mut all = containers(base).chain(init_containers(base));
+    !of_pod.is_some_and(is_set) && all.all(is_capped)
+}
+
+/// Whether a container's limits are its requests. Requests that are not said are the limits.
+fn is_capped(container: &Value) -> bool {
+    let resources = &container["resources"];
+    ["cpu", "memory"].iter().all(|resource| {
+        let limit = &resources["limits"][resource];
+        let request = &resources["requests"][resource];
+        !limit.is_null() && (request.is_null() || is_equal(limit, request))
+    })
+}
+
+/// Whether two quantities are equal, as `1` and `1000m` are.
+fn is_equal(one: &Value, other: &Value) -> bool {
+    let quantity = |value: &Value| match value {
+        Value::String(text) => nanos(text.trim()),
+        // YAML leaves the quotes out of `cpu: 1`.
+        other => nanos(&other.to_string()),
+    };
+    one == other || quantity(one).is_some_and(|one| quantity(other) == Some(one))
+}
