@@ -258,7 +258,7 @@ async fn replicas_that_start_at_once_agree_and_fail_no_call_through_a_whole_roll
     let mut told = [first.clone(), first.clone()];
     let (mut most, mut served) = (1, std::collections::BTreeSet::new());
     while since.elapsed() < VALIDITY * 17 / 4 {
-        tokio::time::sleep(Duration::from_secs(20)).await;
+        tokio::time::sleep(Duration::from_secs(45)).await;
         let [_, before] = told;
         told = [before, cluster.bundle()];
         most = most.max(names(&told[1]));
