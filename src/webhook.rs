@@ -4,6 +4,10 @@
 //! annotations), `certificates` (CA and certificate that replicas share), `registration` (the
 //! caBundle).
 
+mod certificates;
+mod keeper;
+mod registration;
+
 use std::net::SocketAddr;
 
 use crate::config::Webhook;
