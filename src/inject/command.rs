@@ -1,5 +1,8 @@
 //! `attache inject` and `attache uninject`: streams of objects in YAML or JSON.
 
+mod resolve;
+mod yaml;
+
 use std::io::{Read, Write};
 
 use crate::config::{Inject, Uninject};
