@@ -121,7 +121,11 @@ impl Tree {
             Self::List { items, .. } => Value::Array(items.iter().map(Self::value).collect()),
             Self::Map { entries, .. } => {
                 let mut map = serde_json::Map::new();
-                map.extend(entries.iter().map(|(key, tree)| (key.clone(), tree.value())));
+                map.extend(
+                    entries
+                        .iter()
+                        .map(|(key, tree)| (key.clone(), tree.value())),
+                );
                 Value::Object(map)
             }
         }
@@ -172,7 +176,8 @@ impl Tree {
             (Self::List { items, .. }, Value::Array(values)) => {
                 let mut old: Vec<_> = items.drain(..).map(Some).collect();
                 for value in values {
-                    let same = |tree: &Option<Self>| tree.as_ref().is_some_and(|tree| tree.is(&value));
+                    let same =
+                        |tree: &Option<Self>| tree.as_ref().is_some_and(|tree| tree.is(&value));
                     let found = old.iter().position(same);
                     match found.and_then(|at| old[at].take()) {
                         Some(mut tree) => {
@@ -284,7 +289,9 @@ impl<'de> Visitor<'de> for TreeVisitor {
         let (mut entries, flow) = (Vec::<(String, Tree)>::new(), false);
         while let Some((key, value)) = map.next_entry::<String, Tree>()? {
             if entries.iter().any(|(name, _)| *name == key) {
-                return Err(serde::de::Error::custom(format!("the key {key:?} stands twice")));
+                return Err(serde::de::Error::custom(format!(
+                    "the key {key:?} stands twice"
+                )));
             }
             entries.push((key, value));
         }
@@ -294,3 +301,5 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::values;

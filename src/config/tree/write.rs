@@ -197,10 +197,27 @@ fn is_shown(c: char) -> bool {
 fn stays_plain(text: &str, place: Place) -> bool {
     let mut chars = text.chars();
     let starts = match chars.next() {
-        Some('-' | '?' | ':') => chars.next().is_some_and(|c| c.is_ascii_alphanumeric() || c == '-'),
+        Some('-' | '?' | ':') => chars
+            .next()
+            .is_some_and(|c| c.is_ascii_alphanumeric() || c == '-'),
         Some(c) => !matches!(
             c,
-            ' ' | ',' | '[' | ']' | '{' | '}' | '#' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`'
+            ' ' | ','
+                | '['
+                | ']'
+                | '{'
+                | '}'
+                | '#'
+                | '&'
+                | '*'
+                | '!'
+                | '|'
+                | '>'
+                | '\''
+                | '"'
+                | '%'
+                | '@'
+                | '`'
         ),
         None => false,
     };

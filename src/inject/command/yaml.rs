@@ -103,7 +103,12 @@ impl<'a> Reader<'a> {
                     let (line, reason) = (error.marker().line().max(1), error.info().to_owned());
                     return Err(Malformed { line, reason });
                 }
-                None => return Ok((Event::StreamEnd, Span::empty(granit_parser::Marker::default()))),
+                None => {
+                    return Ok((
+                        Event::StreamEnd,
+                        Span::empty(granit_parser::Marker::default()),
+                    ));
+                }
             }
         }
     }
@@ -175,7 +180,8 @@ impl<'a> Reader<'a> {
             if event == Event::MappingEnd {
                 return Ok(Tree::Map { entries, flow });
             }
-            let merges = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            let merges =
+                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
             let key = self.node(event, &key_span, None)?;
             let (event, span) = self.next()?;
             let value = self.node(event, &span, Some(column))?;
@@ -191,7 +197,10 @@ impl<'a> Reader<'a> {
                     merged.retain(|name| *name != key);
                 }
                 Some(_) => {
-                    return Err(malformed(&key_span, format!("the key {key:?} stands twice")));
+                    return Err(malformed(
+                        &key_span,
+                        format!("the key {key:?} stands twice"),
+                    ));
                 }
             }
         }
@@ -263,7 +272,10 @@ fn scalar(
             }
         },
         (_, Some("int" | "float" | "bool" | "null")) => match resolve::plain(text) {
-            None => Err(malformed(span, format!("{text:?} is not what its tag says"))),
+            None => Err(malformed(
+                span,
+                format!("{text:?} is not what its tag says"),
+            )),
             Some(value) => {
                 let written = None;
                 Ok(Tree::Plain { value, written })
@@ -274,7 +286,8 @@ fn scalar(
             let packed: String = text.split_whitespace().collect();
             let bytes = base64::engine::general_purpose::STANDARD.decode(packed);
             let decoded = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            let decoded = decoded.ok_or_else(|| malformed(span, "!!binary is no text in base64"))?;
+            let decoded =
+                decoded.ok_or_else(|| malformed(span, "!!binary is no text in base64"))?;
             as_text(&decoded, Style::Free)
         }
         // !!str, !!timestamp and tags of others: text, which nothing may take for something else.
