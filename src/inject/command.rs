@@ -251,6 +251,3 @@ fn differences(sources: &[Source], changed: &[Vec<Target>]) -> String {
     }
     out
 }
-
-#[cfg(test)]
-mod tests;

@@ -88,7 +88,7 @@ pub(crate) fn values() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
-        (-1000_i32..1000).prop_map(|n| json!(f64::from(n) / 8.0)),
+        (-1000_i32..1000).prop_map(|n| json!(f64::from(n) + 0.125)),
         text().prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 40, 5, |inner| {

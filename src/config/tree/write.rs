@@ -44,6 +44,11 @@ pub(crate) fn block(tree: &Tree, indent: usize, layout: Layout, out: &mut String
                 }
             }
         }
+        // The whole document on one line.
+        _ if indent == 0 => {
+            flow(tree, Place::Block, out);
+            out.push('\n');
+        }
         // What is on one line begins where the indentation ends.
         _ => {
             spaces(indent.saturating_sub(1), out);

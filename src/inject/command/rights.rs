@@ -7,15 +7,16 @@ use serde_json::{Value, json};
 use super::report::Report;
 use crate::config::tree::{self, Layout, Tree};
 use crate::config::{
-    Action, Asked, Faults, NamedObject, ObjectKind, PREFIX, RestartAction, SelectorNamespace,
-    WorkloadKind, asked,
+    Action, Asked, Faults, NamedObject, ObjectKind, RestartAction, SelectorNamespace, WorkloadKind,
+    asked,
 };
+use crate::inject::{Surroundings, annotations};
 
 /// What is allowed, by ServiceAccount.
 #[derive(Debug, Default)]
 pub(super) struct Rights {
     accounts: BTreeMap<Account, BTreeMap<Resource, Grant>>,
-    /// Namespaces where another's ServiceAccount needs rights are told, not guessed at.
+    /// What no rule can say.
     notes: BTreeMap<Account, BTreeSet<String>>,
 }
 
@@ -55,21 +56,8 @@ const FOLLOW: &[&str] = &["list", "watch"];
 impl Rights {
     /// Adds what an injected pod needs; its annotations are its own by now.
     pub(super) fn add(&mut self, pod: &Value, namespace: &str) -> Result<(), Faults> {
-        /// What attache itself writes.
-        const OWN: [&str; 2] = ["injected", "content-hash"];
-        let mut annotations = BTreeMap::new();
-        for (key, value) in pod["metadata"]["annotations"]
-            .as_object()
-            .into_iter()
-            .flatten()
-        {
-            if let (Some(name), Some(value)) = (key.strip_prefix(PREFIX), value.as_str())
-                && !OWN.contains(&name)
-            {
-                annotations.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        let asked = asked(&annotations)?;
+        let own = annotations(pod, &BTreeMap::new(), &Surroundings::default());
+        let asked = asked(&own)?;
         let name = pod["spec"]["serviceAccountName"].as_str();
         let name = name.filter(|name| !name.is_empty()).unwrap_or("default");
         let account = Account {

@@ -131,7 +131,9 @@ impl<'a> Reader<'a> {
                 return Ok(tree);
             }
             Event::Scalar(text, style, anchor, tag) => {
-                (scalar(&text, style, tag.as_deref(), span)?, anchor)
+                // A value that is not there is told as `~`.
+                let text = if span.is_empty() { "" } else { &*text };
+                (scalar(text, style, tag.as_deref(), span)?, anchor)
             }
             Event::SequenceStart(style, anchor, _) => {
                 let flow = style == StructureStyle::Flow;

@@ -101,7 +101,7 @@ spec:
     let expected = text
         .replace(" # a name", "")
         .replace("'a/b'", "a/b")
-        .replace("on:", "\"true\":");
+        .replace("      on:", "      \"true\":");
     assert_eq!(write(&document.tree, true), expected);
 }
 
