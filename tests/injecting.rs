@@ -63,11 +63,10 @@ fn attache(args: &[&str], stdin: &str) -> (i32, String, String) {
 
 const INJECT: [&str; 3] = ["inject", "--kubernetes=1.33", "--set=configmaps=web"];
 
-/// The objects of a stream: all of it, put into JSON by changing it under another target.
+/// The objects of a stream.
 fn objects(text: &str) -> Vec<Value> {
     let mut values = Vec::new();
     for document in text.split("\n---\n") {
-        // What has a JSON reader of ours between: a Deployment's template holds the document.
         values.push(serde_saphyr::from_str::<Value>(document).unwrap());
     }
     values
@@ -102,7 +101,7 @@ fn a_deployment_in_a_stream_gets_a_sidecar_and_the_rest_stays_byte_for_byte() {
         "attache: deployment/web: injected (native sidecar)"
     );
     assert!(
-        lines.contains(&"attache: warning: deployment/web: standard input:8: written anew, 1 comment(s) in it are lost"),
+        lines.contains(&"attache: warning: deployment/web: written anew at standard input:9: 1 comment(s) in it are lost"),
         "{said}"
     );
     // Twice is once.
@@ -232,7 +231,7 @@ fn any_fault_and_nothing_is_printed_but_all_of_them_are_told() {
     );
     assert_eq!((code, out.as_str()), (1, ""));
     for line in [
-        "/a.yaml:3: not readable as YAML: ",
+        "/a.yaml:2: not readable as YAML: ",
         "/b.json:1: not readable as JSON: ",
         "/nowhere.yaml: ",
     ] {

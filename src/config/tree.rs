@@ -156,6 +156,23 @@ impl Tree {
         }
     }
 
+    /// The same, lists of scalars on one line.
+    pub(crate) fn in_lines(mut self) -> Self {
+        match &mut self {
+            Self::List { items, flow } => {
+                let scalar = |item: &Self| matches!(item, Self::Plain { .. } | Self::Text { .. });
+                *flow = items.iter().all(scalar);
+                *items = items.drain(..).map(Self::in_lines).collect();
+            }
+            Self::Map { entries, .. } => {
+                let lined = entries.drain(..).map(|(key, tree)| (key, tree.in_lines()));
+                *entries = lined.collect();
+            }
+            Self::Plain { .. } | Self::Text { .. } => {}
+        }
+        self
+    }
+
     /// Takes on `value`; what of it was there before stays as it was written. Keys keep their order, new
     /// ones come after; items of lists are known by their `name`, or by being equal.
     pub(crate) fn adopt(&mut self, value: Value) {
@@ -169,7 +186,9 @@ impl Tree {
                     }
                 }
                 if let Self::Map { entries: new, .. } = Self::new(Value::Object(map)) {
-                    kept.extend(new);
+                    for entry in new {
+                        kept.insert(place(&entry.0, &kept), entry);
+                    }
                 }
                 *entries = kept;
             }
@@ -204,6 +223,14 @@ impl Tree {
             _ => false,
         }
     }
+}
+
+/// Where a new key goes: to the end, but `metadata` before `spec`.
+fn place(key: &str, entries: &[(String, Tree)]) -> usize {
+    let after = |(name, _): &(String, Tree)| rank(name) > rank(key);
+    let early = rank(key) <= rank("metadata");
+    let at = entries.iter().position(after).filter(|_| early);
+    at.unwrap_or(entries.len())
 }
 
 fn rank(key: &str) -> usize {

@@ -213,19 +213,14 @@ fn objects(sources: &[Source], changed: &[Vec<Target>], report: &mut Report) -> 
             out.push_str(&piece.rewritten());
             if let lost @ 1.. = piece.lost_comments() {
                 let names: Vec<_> = changed.iter().map(called).collect();
-                let what = format!(
-                    "{} written anew, {lost} comment(s) in it are lost",
-                    place(source, piece)
-                );
+                let (name, line) = (&source.name, piece.document_line());
+                let what =
+                    format!("written anew at {name}:{line}: {lost} comment(s) in it are lost");
                 report.warning(&names.join(", "), &what);
             }
         }
     }
     out
-}
-
-fn place(source: &Source, piece: &stream::Piece) -> String {
-    format!("{}:{}:", source.name, piece.line + 1)
 }
 
 /// What changes, as `diff -u` shows it.

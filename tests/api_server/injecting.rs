@@ -26,7 +26,7 @@ metadata:
     folded: >-
       a
       b
-    literal: |+
+    literal: |2+
        indented
       not
 

@@ -234,11 +234,13 @@ fn stays_plain(text: &str, place: Place) -> bool {
         && (place == Place::Block || !text.contains([',', '[', ']', '{', '}', ':']))
 }
 
-/// A word, path, quantity or duration that no reader takes for a number, a boolean, null or a time.
+/// A word, path, flag, quantity or duration that no reader takes for a number, a boolean, null or a time.
 fn is_plain(value: &str) -> bool {
     /// The words of YAML 1.1, too.
     const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
-    let mut chars = value.chars();
+    let flag = value.strip_prefix("--");
+    let flag = flag.filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()));
+    let mut chars = flag.unwrap_or(value).chars();
     let starts = match chars.next() {
         Some('/') => true,
         Some(c) if c.is_ascii_alphabetic() => true,
@@ -247,7 +249,11 @@ fn is_plain(value: &str) -> bool {
         _ => false,
     };
     starts
-        && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | ':'))
+        && chars.all(|c| match c {
+            '/' | '.' | '-' | '_' | ':' => true,
+            '=' => flag.is_some(),
+            c => c.is_ascii_alphanumeric(),
+        })
         && !value.ends_with(':')
         && !WORDS.iter().any(|word| word.eq_ignore_ascii_case(value))
 }

@@ -48,6 +48,8 @@ struct Grant {
 
 /// What reading one named object takes; a field selector makes `resourceNames` suffice for all three.
 const READ: &[&str] = &["get", "list", "watch"];
+/// As in the documentation.
+const LAYOUT: Layout = Layout { indent_lists: true };
 /// What following a selector takes.
 const FOLLOW: &[&str] = &["list", "watch"];
 
@@ -274,8 +276,14 @@ fn role(out: &mut String, account: &Account, rules: &BTreeMap<Resource, Grant>, 
             }
         }
     }
-    let mut comments = Vec::new();
-    let mut list = Vec::new();
+    let role = format!("{prefix}Role");
+    let head = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": role,
+        "metadata": metadata,
+    });
+    document(out, notes, head);
+    out.push_str("rules:\n");
     for (key, grant) in rules {
         let mut rule = json!({
             "apiGroups": [key.group],
@@ -286,32 +294,9 @@ fn role(out: &mut String, account: &Account, rules: &BTreeMap<Resource, Grant>, 
             rule["resourceNames"] = json!(grant.names);
         }
         let reasons: Vec<_> = grant.reasons.iter().copied().collect();
-        let objects = match key.named {
-            true => {
-                let names: Vec<_> = grant.names.iter().map(String::as_str).collect();
-                format!(" {}", names.join(", "))
-            }
-            false => String::new(),
-        };
-        let (resource, verbs) = (key.resource, key.verbs.join(", "));
-        comments.push(format!(
-            "{resource}{objects}: {verbs}: {}",
-            reasons.join("; ")
-        ));
-        list.push(rule);
+        out.push_str(&format!("  # {}\n", reasons.join("; ")));
+        tree::block(&Tree::new(json!([rule])).in_lines(), 2, LAYOUT, out);
     }
-    comments.extend(notes.iter().map(|note| format!("Note: {note}.")));
-    let role = format!("{prefix}Role");
-    document(
-        out,
-        &comments,
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": role,
-            "metadata": metadata,
-            "rules": list,
-        }),
-    );
     document(
         out,
         &[],
@@ -325,13 +310,12 @@ fn role(out: &mut String, account: &Account, rules: &BTreeMap<Resource, Grant>, 
     );
 }
 
-fn document(out: &mut String, comments: &[String], object: Value) {
-    let layout = Layout { indent_lists: true };
+fn document(out: &mut String, notes: &[&str], object: Value) {
     out.push_str(if out.is_empty() { "" } else { "---\n" });
-    for comment in comments {
-        out.push_str(&format!("# {comment}\n"));
+    for note in notes {
+        out.push_str(&format!("# Note: {note}.\n"));
     }
-    tree::block(&Tree::new(object), 0, layout, out);
+    tree::block(&Tree::new(object), 0, LAYOUT, out);
 }
 
 #[cfg(test)]

@@ -109,6 +109,7 @@ pub(super) fn pieces(text: &str, name: &str, faults: &mut Faults) -> Vec<Piece> 
     for text in split(text) {
         let read = match json(text) {
             Some(Ok(values)) => Ok(values),
+            Some(Err(error)) if name.ends_with(".json") => Err(error),
             // An error of JSON's counts if YAML, which holds most of JSON, has one, too.
             Some(Err(error)) => yaml(text).map_err(|_| error),
             None => yaml(text),
@@ -253,6 +254,12 @@ impl Piece {
             }
         }
         text
+    }
+
+    /// The line its document begins at, from 1.
+    pub(super) fn document_line(&self) -> usize {
+        let start = self.document.as_ref().map_or(0, |document| document.start);
+        self.line + self.text[..start].matches('\n').count() + 1
     }
 
     /// How many comments are gone in [`Self::rewritten`].

@@ -43,6 +43,7 @@ pub(super) fn read(text: &str) -> Result<Option<Document>, Malformed> {
         flow_nesting_limit: MAX_DEPTH,
     };
     let mut reader = Reader {
+        text,
         parser: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),
         values: 0,
@@ -79,6 +80,7 @@ fn malformed(span: &Span, reason: impl Into<String>) -> Malformed {
 }
 
 struct Reader<'a> {
+    text: &'a str,
     parser: Parser<'a, StrInput<'a>>,
     /// What aliases stand for; a node's own are not known before its end, so none is in itself.
     anchors: HashMap<usize, Tree>,
@@ -138,7 +140,7 @@ impl<'a> Reader<'a> {
             Event::SequenceStart(style, anchor, _) => {
                 let flow = style == StructureStyle::Flow;
                 if let (false, None, Some(column)) = (flow, self.indented_lists, key_column) {
-                    self.indented_lists = Some(span.start.col() > column);
+                    self.indented_lists = self.dash(span).map(|dash| dash > column);
                 }
                 (self.list(flow)?, anchor)
             }
@@ -152,6 +154,13 @@ impl<'a> Reader<'a> {
             self.anchors.insert(anchor, tree.clone());
         }
         Ok(tree)
+    }
+
+    /// The column of a list's first dash; the parser may place the list after it.
+    fn dash(&self, span: &Span) -> Option<usize> {
+        let before = self.text.get(..span.start.byte_offset()?)?;
+        let line = before.rfind('\n').map_or(0, |at| at + 1);
+        self.text[line..].find(|c| c != ' ')
     }
 
     fn count(&mut self, values: usize, span: &Span) -> Result<(), Malformed> {

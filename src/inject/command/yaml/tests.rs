@@ -106,6 +106,24 @@ spec:
 }
 
 #[test]
+fn lists_stand_where_the_first_one_stood() {
+    for (text, indented) in [
+        ("a:\n- b\n", Some(false)),
+        ("a:\n  - b\n", Some(true)),
+        ("a:\n  b:\n  - c: 1\n", Some(false)),
+        ("- a:\n  - b\n", Some(false)),
+        ("- a:\n    - b\n", Some(true)),
+        ("a: [b]\n", None),
+    ] {
+        assert_eq!(
+            read(text).unwrap().unwrap().indented_lists,
+            indented,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn faults_have_their_line_and_bombs_do_not_explode() {
     assert_eq!(
         fault("a: 1\nb: 2\na: 3\n"),
