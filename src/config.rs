@@ -35,6 +35,7 @@ mod regexes;
 mod rules;
 mod signals;
 mod targets;
+pub(crate) mod tree;
 pub(crate) mod units;
 mod yaml;
 

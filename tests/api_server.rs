@@ -28,6 +28,8 @@ mod differential;
 mod discovery;
 #[path = "api_server/examples.rs"]
 mod examples;
+#[path = "api_server/injecting.rs"]
+mod injecting;
 #[path = "api_server/kubectl.rs"]
 mod kubectl;
 #[path = "api_server/restarts.rs"]

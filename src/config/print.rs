@@ -1,7 +1,13 @@
 //! What `attache check` prints: the rules as YAML that `--config` takes again.
 
+use serde_json::Value;
+
 use super::form::{self, Form};
 use super::model::Config;
+use super::tree::{self, Layout, Style, Tree};
+
+/// As in the documentation.
+const LAYOUT: Layout = Layout { indent_lists: true };
 
 /// The rules of a configuration, every default filled in. URLs and headers stand there as they
 /// were given.
@@ -16,7 +22,7 @@ pub(crate) fn rules(config: &Config) -> String {
         if !rules.is_empty() {
             text.push_str(key);
             text.push_str(":\n");
-            block(&Form::List(rules), 0, &mut text);
+            tree::block(&tree(Form::List(rules)), 0, LAYOUT, &mut text);
         }
     }
     if text.is_empty() {
@@ -27,111 +33,29 @@ pub(crate) fn rules(config: &Config) -> String {
     text
 }
 
-/// Writes a list or mapping in block style, indented by so many spaces; what a list's items hold,
-/// and mappings in mappings, two more.
-fn block(form: &Form, indent: usize, text: &mut String) {
+/// The tree of a form: lists of scalars on one line.
+fn tree(form: Form) -> Tree {
     match form {
+        Form::Text(text) => {
+            let style = Style::Free;
+            Tree::Text { text, style }
+        }
+        Form::Plain(written) => {
+            let (value, written) = (Value::Null, Some(written));
+            Tree::Plain { value, written }
+        }
         Form::List(items) => {
-            for item in items {
-                let start = text.len();
-                block(item, indent + 2, text);
-                // The dash takes the place of the first key's indentation.
-                text.replace_range(start + indent..start + indent + 1, "-");
-            }
+            let flow = !items.iter().any(|item| matches!(item, Form::Map(_)));
+            let items = items.into_iter().map(tree).collect();
+            Tree::List { items, flow }
         }
         Form::Map(entries) => {
-            for (key, value) in entries {
-                text.extend(std::iter::repeat_n(' ', indent));
-                scalar(key, text);
-                text.push(':');
-                match value {
-                    Form::Map(inner) if !inner.is_empty() => {
-                        text.push('\n');
-                        block(value, indent + 2, text);
-                    }
-                    Form::List(items) if items.iter().any(|item| matches!(item, Form::Map(_))) => {
-                        text.push('\n');
-                        block(value, indent + 2, text);
-                    }
-                    _ => {
-                        text.push(' ');
-                        flow(value, text);
-                        text.push('\n');
-                    }
-                }
-            }
-        }
-        Form::Text(_) | Form::Plain(_) => {
-            text.extend(std::iter::repeat_n(' ', indent));
-            flow(form, text);
-            text.push('\n');
+            let (mut trees, flow) = (Vec::new(), false);
+            trees.extend(entries.into_iter().map(|(key, form)| (key, tree(form))));
+            let entries = trees;
+            Tree::Map { entries, flow }
         }
     }
-}
-
-/// Writes a value on one line.
-fn flow(form: &Form, text: &mut String) {
-    match form {
-        Form::Text(value) => scalar(value, text),
-        Form::Plain(value) => text.push_str(value),
-        Form::List(items) => {
-            text.push('[');
-            for (index, item) in items.iter().enumerate() {
-                text.push_str(if index == 0 { "" } else { ", " });
-                flow(item, text);
-            }
-            text.push(']');
-        }
-        Form::Map(entries) => {
-            text.push('{');
-            for (index, (key, value)) in entries.iter().enumerate() {
-                text.push_str(if index == 0 { "" } else { ", " });
-                scalar(key, text);
-                text.push_str(": ");
-                flow(value, text);
-            }
-            text.push('}');
-        }
-    }
-}
-
-/// Writes text as a plain scalar where every reader of YAML takes it for just that text, else
-/// between double quotes.
-fn scalar(value: &str, text: &mut String) {
-    if is_plain(value) {
-        text.push_str(value);
-        return;
-    }
-    text.push('"');
-    for c in value.chars() {
-        match c {
-            '"' | '\\' => text.extend(['\\', c]),
-            ' '..='~' => text.push(c),
-            '\n' => text.push_str("\\n"),
-            '\t' => text.push_str("\\t"),
-            c if c.is_alphanumeric() => text.push(c),
-            c => text.push_str(&format!("\\U{:08x}", u32::from(c))),
-        }
-    }
-    text.push('"');
-}
-
-/// A word, path or duration that no reader takes for a number, a boolean, null or a time.
-fn is_plain(value: &str) -> bool {
-    /// The words of YAML 1.1, too.
-    const WORDS: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"];
-    let mut chars = value.chars();
-    let starts = match chars.next() {
-        Some('/') => true,
-        Some(c) if c.is_ascii_alphabetic() => true,
-        // A duration: a number of a unit of time, which is one of no base.
-        Some(c) if c.is_ascii_digit() => value.ends_with('s') || value.ends_with('m'),
-        _ => false,
-    };
-    starts
-        && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '-' | '_' | ':'))
-        && !value.ends_with(':')
-        && !WORDS.iter().any(|word| word.eq_ignore_ascii_case(value))
 }
 
 #[cfg(test)]

@@ -118,9 +118,10 @@ proptest! {
     #[test]
     fn any_text_comes_back(text in any::<String>(), name in "[A-Za-z0-9_.-]{1,20}") {
         let argument = text.replace('\0', "");
-        let mut quoted = String::new();
-        scalar(&argument, &mut quoted);
-        let config = config(&format!("onChange:\n- command: [x, {quoted}, {name:?}]\n"));
+        let rule = serde_json::json!({"command": ["x", argument, name]});
+        let mut written = String::new();
+        tree::block(&Tree::new(serde_json::json!({"onChange": [rule]})), 0, LAYOUT, &mut written);
+        let config = config(&written);
         let printed = rules(&config);
         let super::super::model::Action::Command(action) = &self::config(&printed).on_change[0].action
         else {
