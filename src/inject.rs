@@ -28,6 +28,13 @@ pub struct Surroundings {
     pub is_job: bool,
     /// Whether the nodes run native sidecars (Kubernetes 1.29).
     pub native: bool,
+    /// Annotations that are written onto the pod where it has none of the same name, over
+    /// `annotations`, and taken off by [`uninject`]; by their names without `attache.dev/`. Those of an
+    /// earlier injection stay unless named again.
+    pub write: BTreeMap<String, String>,
+    /// Whether the API server's ServiceAccount admission has been there before, as it has when a
+    /// webhook is called: where no container has a token by then, the sidecar brings its own.
+    pub admitted: bool,
 }
 
 /// What became of a pod.
