@@ -1,7 +1,6 @@
 //! What the webhook answers: `POST /mutate` over TLS to the API server, and live, ready and metrics on
 //! the admin listener.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::CONTENT_TYPE;
