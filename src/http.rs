@@ -24,6 +24,7 @@ mod after_upgrade;
 mod connection;
 pub mod listen;
 mod peer;
+mod socket;
 mod stream;
 
 pub use after_upgrade::AfterUpgrade;

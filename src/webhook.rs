@@ -4,6 +4,10 @@
 //! routes), `namespaces` (their annotations), `versions` (native sidecars or not), `certificates` (CA
 //! and certificate that replicas share), `registration` (the caBundle).
 
+mod certificates;
+mod keeper;
+mod registration;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

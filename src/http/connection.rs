@@ -16,13 +16,41 @@ use tokio::time::{sleep, timeout};
 use super::{AfterUpgrade, GRACE, Handler, LINGER, Limits, MAX_BUFFER, MAX_DROPPED, Stream};
 use crate::shutdown::Shutdown;
 
-/// Serves `stream` until its client leaves, errs or idles, or attache stops.
+/// Serves `stream` until its client leaves, errs or idles, or attache stops; first its handshake,
+/// if it is to have TLS.
 pub(super) async fn run<H: Handler>(
     stream: Stream,
     handler: Arc<H>,
     limits: Limits,
-    mut stop: Shutdown,
+    stop: Shutdown,
 ) {
+    if !stream.needs_handshake() {
+        return converse(stream, handler, limits, stop).await;
+    }
+    // On the heap, so that connections without TLS need no room for it.
+    if let Some(stream) = Box::pin(secure(stream, limits, stop.clone())).await {
+        converse(stream, handler, limits, stop).await;
+    }
+}
+
+/// The connection after its handshake, which has as long as a request's head; and [`GRACE`] once
+/// attache stops.
+async fn secure(stream: Stream, limits: Limits, mut stop: Shutdown) -> Option<Stream> {
+    let shaken = tokio::select! {
+        shaken = timeout(limits.header_read_timeout, stream.handshake()) => {
+            shaken.unwrap_or_else(|late| Err(late.into()))
+        }
+        () = stop.requested().then(|()| sleep(GRACE)) => return None,
+    };
+    // A port scan, a probe of TCP alone, a client that trusts other authorities: no incident of ours.
+    shaken
+        .inspect_err(
+            |error| tracing::debug!(%error, "a TLS handshake failed; the connection is closed"),
+        )
+        .ok()
+}
+
+async fn converse<H: Handler>(stream: Stream, handler: Arc<H>, limits: Limits, mut stop: Shutdown) {
     let (handler, stopping) = (&*handler, &stop.clone());
     let (peer, after) = (&stream.peer(), &Mutex::new(None));
     let has_body = &AtomicBool::new(false);

@@ -7,9 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net as unix;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use rustix::io::Errno;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 use super::Stream;
 
@@ -20,7 +23,7 @@ pub const UNIX_SOCKET_MODE: u32 = 0o660;
 /// How many connections may wait to be accepted, as far as the kernel lets them
 /// (`net.core.somaxconn`): at the usual 128, one of a burst of clients is dropped and waits a second
 /// to be tried again.
-const BACKLOG: i32 = 4096;
+const BACKLOG: u32 = 4096;
 
 /// How often another free port is tried when the one of 127.0.0.1 is taken on `[::1]`.
 const PORT_ATTEMPTS: usize = 8;
@@ -32,6 +35,8 @@ pub enum Listener {
     Tcp(TcpListener),
     /// A Unix socket, and its file, which goes with it.
     Unix(UnixListener, SocketFile),
+    /// Either, whose connections are TLS.
+    Tls(Box<Listener>, Arc<ServerConfig>),
 }
 
 /// Where a listener is bound. Displays as `127.0.0.1:8001` or `unix:/run/attache.sock`.
@@ -74,19 +79,20 @@ fn inode(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Binds `address`; 127.0.0.1 also binds `[::1]` on the same port where the machine has it, since
-/// `localhost` may mean either. Port 0 takes one that is free on both.
+/// `localhost` may mean either. Port 0 takes one that is free on both. `[::]` takes clients of both
+/// families, whatever `net.ipv6.bindv6only` says, and is 0.0.0.0 where the machine has no IPv6.
 ///
 /// # Errors
 /// Those of bind(2), naming the address. That the machine has no IPv6 is none.
 pub async fn bind(address: IpAddr, port: u16) -> io::Result<Vec<Listener>> {
     let mut attempts = PORT_ATTEMPTS;
     loop {
-        let first = tcp(address, port).await?;
+        let first = tcp(address, port)?;
         if address != IpAddr::V4(Ipv4Addr::LOCALHOST) {
             return Ok(vec![Listener::Tcp(first)]);
         }
         let same = first.local_addr()?.port();
-        match tcp(Ipv6Addr::LOCALHOST.into(), same).await {
+        match tcp(Ipv6Addr::LOCALHOST.into(), same) {
             Ok(second) => return Ok(vec![Listener::Tcp(first), Listener::Tcp(second)]),
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 attempts -= 1;
@@ -102,13 +108,40 @@ pub async fn bind(address: IpAddr, port: u16) -> io::Result<Vec<Listener>> {
     }
 }
 
-async fn tcp(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+fn tcp(address: IpAddr, port: u16) -> io::Result<TcpListener> {
     let address = SocketAddr::new(address, port);
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-    let listener = TcpListener::bind(address).await.map_err(named)?;
-    // Listening already, it listens again, with room for more.
-    rustix::net::listen(&listener, BACKLOG).map_err(|error| named(error.into()))?;
-    Ok(listener)
+    let bound = match bound(address) {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && lacks_ipv6(&error) => {
+            tracing::debug!(%error, "no IPv6; attache serves 0.0.0.0 only");
+            bound((Ipv4Addr::UNSPECIFIED, port).into())
+        }
+        bound => bound,
+    };
+    bound.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+}
+
+fn bound(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // What a killed attache's connections leave behind does not keep the port.
+    socket.set_reuseaddr(true)?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Whether binding failed because the kernel has no IPv6, or has it disabled.
+fn lacks_ipv6(error: &io::Error) -> bool {
+    let codes = [
+        Errno::AFNOSUPPORT,
+        Errno::ADDRNOTAVAIL,
+        Errno::PROTONOSUPPORT,
+    ];
+    Errno::from_io_error(error).is_some_and(|code| codes.contains(&code))
 }
 
 /// Binds a Unix socket at `path`, with [`UNIX_SOCKET_MODE`]. A socket file on which nothing
@@ -123,7 +156,7 @@ pub fn bind_unix(path: &Path) -> io::Result<Listener> {
     };
     remove_stale(path).map_err(named)?;
     let listener = UnixListener::bind(path).map_err(named)?;
-    rustix::net::listen(&listener, BACKLOG).map_err(|error| named(error.into()))?;
+    rustix::net::listen(&listener, BACKLOG.cast_signed()).map_err(|error| named(error.into()))?;
     let file = SocketFile {
         path: path.to_owned(),
         inode: inode(path).map_err(named)?,
@@ -156,6 +189,13 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 // === impl Listener ===
 
 impl Listener {
+    /// The same listener, whose connections are TLS: each handshake is its connection's own, and
+    /// has [`Limits::header_read_timeout`](super::Limits::header_read_timeout).
+    #[must_use]
+    pub fn tls(self, config: Arc<ServerConfig>) -> Self {
+        Self::Tls(Box::new(self), config)
+    }
+
     /// Where it is bound.
     ///
     /// # Errors
@@ -164,6 +204,7 @@ impl Listener {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(BoundAddress::Tcp),
             Self::Unix(_, file) => Ok(BoundAddress::Unix(file.path.clone())),
+            Self::Tls(listener, _) => listener.address(),
         }
     }
 
@@ -175,6 +216,9 @@ impl Listener {
             Self::Unix(listener, _) => listener
                 .poll_accept(cx)
                 .map_ok(|(stream, _)| Stream::from(stream)),
+            Self::Tls(listener, config) => listener
+                .poll_accept(cx)
+                .map_ok(|stream| stream.with_tls(Arc::clone(config))),
         }
     }
 
@@ -183,6 +227,7 @@ impl Listener {
         Ok(match self {
             Self::Tcp(listener) => Backlog::Tcp(listener.into_std()?),
             Self::Unix(listener, file) => Backlog::Unix(listener.into_std()?, file),
+            Self::Tls(listener, config) => Backlog::Tls(Box::new(listener.into_backlog()?), config),
         })
     }
 }
@@ -209,6 +254,7 @@ pub(super) enum Backlog {
         unix::UnixListener,
         #[allow(dead_code, reason = "held for its drop")] SocketFile,
     ),
+    Tls(Box<Backlog>, Arc<ServerConfig>),
 }
 
 impl Backlog {
@@ -223,6 +269,10 @@ impl Backlog {
                 stream.set_nonblocking(true)?;
                 UnixStream::from_std(stream).map(Stream::from)
             }),
+            Self::Tls(backlog, config) => {
+                let next = backlog.next()?;
+                return Ok(next.map(|stream| stream.with_tls(Arc::clone(config))));
+            }
         };
         match accepted {
             Ok(stream) => Ok(Some(stream)),

@@ -1,18 +1,20 @@
-//! A TCP or Unix connection as one type, so that hyper's code is compiled once.
+//! A connection, TCP or Unix, in TLS or not, as one type, so that hyper's code is compiled once.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::fd::AsFd;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::RecvFlags;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::peer::{Peer, Presence};
+use super::socket::Socket;
 
 /// How often a client is looked for that must stay, and whose bytes wait unread: once they have
 /// arrived no further event tells that it left.
@@ -20,15 +22,17 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// An accepted connection.
 pub(super) struct Stream {
-    socket: Socket,
+    transport: Transport,
+    /// How its TLS begins, where it is to have one and has not.
+    tls: Option<Arc<ServerConfig>>,
     presence: Presence,
     /// When to look for the client again; only while there is a reason to.
     look_again: Option<Pin<Box<Sleep>>>,
 }
 
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
+enum Transport {
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 // === impl Stream ===
@@ -38,40 +42,65 @@ impl From<TcpStream> for Stream {
         // Without it a small answer may wait for the acknowledgement of the last one. It fails
         // only on a connection that is gone already, which the first read reports.
         let _ = stream.set_nodelay(true);
-        Self::new(Socket::Tcp(stream))
+        Self::new(Transport::Plain(Socket::Tcp(stream)))
     }
 }
 
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
-        Self::new(Socket::Unix(stream))
+        Self::new(Transport::Plain(Socket::Unix(stream)))
     }
 }
 
 impl Stream {
-    fn new(socket: Socket) -> Self {
-        let presence = Presence::default();
+    fn new(transport: Transport) -> Self {
         Self {
-            socket,
-            presence,
+            transport,
+            tls: None,
+            presence: Presence::default(),
             look_again: None,
+        }
+    }
+
+    /// The same with TLS, whose [`handshake`](Self::handshake) is still to come.
+    pub(super) fn with_tls(self, tls: Arc<ServerConfig>) -> Self {
+        let tls = Some(tls);
+        Self { tls, ..self }
+    }
+
+    /// Whether a handshake is to come.
+    pub(super) fn needs_handshake(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The connection after its TLS handshake (RFC 8446, section 2); one without TLS as it is.
+    pub(super) async fn handshake(self) -> io::Result<Self> {
+        match (self.tls, self.transport) {
+            (Some(tls), Transport::Plain(socket)) => {
+                let stream = TlsAcceptor::from(tls).accept(socket).await?;
+                Ok(Self::new(Transport::Tls(Box::new(stream))))
+            }
+            (_, transport) => Ok(Self::new(transport)),
+        }
+    }
+
+    fn socket(&self) -> &Socket {
+        match &self.transport {
+            Transport::Plain(socket) => socket,
+            Transport::Tls(stream) => stream.get_ref().0,
         }
     }
 
     /// Who is at the other end.
     pub(super) fn peer(&self) -> Peer {
-        let address = match &self.socket {
-            Socket::Tcp(stream) => stream.peer_addr().ok().map(|a| a.ip().to_canonical()),
-            Socket::Unix(_) => None,
-        };
-        Peer::new(address, self.presence.clone())
+        Peer::new(self.socket().peer_address(), self.presence.clone())
     }
 
     /// An error once the client has closed its side.
     fn poll_presence(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        while let Poll::Ready(ready) = self.socket.poll_read_ready(cx) {
+        while let Poll::Ready(ready) = self.socket().poll_read_ready(cx) {
             ready?;
-            match self.socket.peek() {
+            match self.socket().peek() {
                 Ok(0) => return Err(ErrorKind::ConnectionAborted.into()),
                 Ok(_) => return self.poll_behind_unread(cx),
                 // It was not ready after all, and says so from now on.
@@ -94,52 +123,11 @@ impl Stream {
         // Pending, and to be woken.
         let _ = look_again.as_mut().poll(cx);
         self.look_again = Some(look_again);
-        if self.socket.is_half_closed()? {
+        if self.socket().is_half_closed()? {
             return Err(ErrorKind::ConnectionAborted.into());
         }
         Ok(())
     }
-}
-
-// === impl Socket ===
-
-impl Socket {
-    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Unix(stream) => stream.poll_read_ready(cx),
-        }
-    }
-
-    /// How many bytes (0 or 1) wait; 0 is the end.
-    fn peek(&self) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_io(Interest::READABLE, || peek(stream)),
-            Self::Unix(stream) => stream.try_io(Interest::READABLE, || peek(stream)),
-        }
-    }
-
-    /// Whether the client has closed its side, whatever still waits to be read before its end.
-    fn is_half_closed(&self) -> io::Result<bool> {
-        match self {
-            Self::Tcp(stream) => is_half_closed(stream),
-            Self::Unix(stream) => is_half_closed(stream),
-        }
-    }
-}
-
-fn is_half_closed(socket: &impl AsFd) -> io::Result<bool> {
-    let mut sockets = [PollFd::new(socket, PollFlags::RDHUP)];
-    poll(&mut sockets, Some(&Timespec::default()))?;
-    let [socket] = sockets;
-    let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
-    Ok(socket.revents().intersects(gone))
-}
-
-fn peek(socket: &impl AsFd) -> io::Result<usize> {
-    let mut byte = [0; 1];
-    let (read, _) = rustix::net::recv(socket, &mut byte[..], RecvFlags::PEEK)?;
-    Ok(read)
 }
 
 impl AsyncRead for Stream {
@@ -148,9 +136,9 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -161,9 +149,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -172,9 +160,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -186,9 +174,9 @@ impl AsyncWrite for Stream {
     /// the end of a client that must stay is seen.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        let flushed = match &mut stream.socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        let flushed = match &mut stream.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
         };
         ready!(flushed)?;
         if stream.presence.is_needed() {
@@ -200,9 +188,9 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().socket {
-            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -236,7 +224,7 @@ mod tests {
 
     async fn is_missed(mut client: impl AsyncWrite + Unpin, mut stream: Stream) {
         client.write_all(b"unread").await.unwrap();
-        poll_fn(|cx| stream.socket.poll_read_ready(cx))
+        poll_fn(|cx| stream.socket().poll_read_ready(cx))
             .await
             .unwrap();
         stream.flush().await.unwrap();
@@ -249,7 +237,7 @@ mod tests {
         stream.flush().await.unwrap();
         assert!(stream.look_again.is_none(), "an event will tell");
         client.write_all(b"unread").await.unwrap();
-        poll_fn(|cx| stream.socket.poll_read_ready(cx))
+        poll_fn(|cx| stream.socket().poll_read_ready(cx))
             .await
             .unwrap();
         let started = Instant::now();

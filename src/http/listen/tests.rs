@@ -98,3 +98,30 @@ async fn a_burst_of_clients_waits_to_be_accepted_and_none_is_dropped() {
     }
     drop(unix);
 }
+
+#[tokio::test]
+async fn the_unspecified_address_takes_clients_of_both_families() {
+    let any = bind(Ipv6Addr::UNSPECIFIED.into(), 0).await.unwrap();
+    assert_eq!(any.len(), 1);
+    let clients = [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        Ipv6Addr::LOCALHOST.into(),
+    ];
+    let has_ipv6 = tcp(Ipv6Addr::LOCALHOST.into(), 0).is_ok();
+    for client in &clients[..1 + usize::from(has_ipv6)] {
+        let connected = TcpStream::connect((*client, port(&any[0]))).await.unwrap();
+        let accepted = accept(&any, &mut 0).await.unwrap();
+        assert_eq!(accepted.peer().address(), Some(*client));
+        drop(connected);
+    }
+}
+
+#[test]
+fn a_machine_without_ipv6_is_told_from_a_port_that_is_taken() {
+    for lacking in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
+        assert!(lacks_ipv6(&lacking.into()), "{lacking:?}");
+    }
+    for other in [Errno::ADDRINUSE, Errno::ACCESS] {
+        assert!(!lacks_ipv6(&other.into()), "{other:?}");
+    }
+}

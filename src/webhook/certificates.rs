@@ -1,0 +1,5 @@
+//! The webhook's CA and certificate.
+
+mod serving;
+
+pub(super) use serving::{Serving, Unusable, pair};

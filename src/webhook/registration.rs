@@ -1,0 +1,1 @@
+//! The caBundle of the MutatingWebhookConfiguration.
