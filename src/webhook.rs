@@ -1,12 +1,9 @@
 //! The admission webhook: pods get their sidecars as they are created.
 //!
 //! Reading order: `review` (one pod, pure) and `patch` (what changes in it), `serving` (TLS and
-//! routes), `namespaces` (their annotations), `versions` (native sidecars or not), `certificates` (CA
-//! and certificate that replicas share), `registration` (the caBundle).
-
-mod certificates;
-mod keeper;
-mod registration;
+//! routes), `namespaces` (their annotations), `versions` (native sidecars or not), `keeper` (what keeps
+//! the next two current), `certificates` (CA and certificate that replicas share), `registration` (the
+//! caBundle).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,14 +20,18 @@ use crate::http::{self, DRAIN, Limits, Listener, Meters};
 use crate::metrics::webhook::WebhookMetrics;
 use crate::readiness::Readiness;
 use crate::shutdown::{self, Shutdown};
-use crate::upstream::Upstream;
+use crate::upstream::{Lease, Upstream, pod_namespace};
 
+mod certificates;
+mod keeper;
 mod namespaces;
 mod patch;
+mod registration;
 mod review;
 mod serving;
 mod versions;
 
+use keeper::Keeper;
 use namespaces::Namespaces;
 use review::Policy;
 use serving::{Admin, Reviews};
@@ -42,6 +43,13 @@ const MOST_CONNECTIONS: usize = 4096;
 /// must be the first: a review that it sends while the webhook closes is lost, and the pod is created
 /// without a sidecar.
 const IDLE: Duration = Duration::from_secs(180);
+
+/// What either listener lets in.
+const LIMITS: Limits = Limits {
+    max_connections: MOST_CONNECTIONS,
+    header_read_timeout: IDLE,
+    drain: DRAIN,
+};
 
 /// Why the webhook ends.
 #[derive(Debug, thiserror::Error)]
@@ -117,18 +125,27 @@ impl Server {
     ///
     /// # Errors
     /// [`WebhookError::Ended`] and [`WebhookError::Failed`].
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), WebhookError> {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), WebhookError> {
         let (stopping, unready) = shutdown::channel();
         let (draining, drain) = shutdown::channel();
         let (ending, end) = shutdown::channel();
         let delay = self.config.shutdown_delay;
+        let keeper = self.keeper();
         let mut shared = Shared {
             readiness: Readiness::default(),
-            metrics: WebhookMetrics::new(),
+            metrics: WebhookMetrics::new(keeper.status().bundle_writes),
             tasks: JoinSet::new(),
         };
         let mut serving = JoinSet::new();
-        self.start(&mut shared, &mut serving, unready, drain, end);
+        let main = self.main_listeners(&keeper);
+        let reviews = Arc::new(self.reviews(&mut shared, unready));
+        let meters = Meters {
+            open: shared.metrics.connections.clone(),
+            accept_errors: shared.metrics.accept_errors.clone(),
+        };
+        serving.spawn(http::serve(main, reviews, LIMITS, meters, drain));
+        shared.administer(self.admin, keeper.status(), end.clone());
+        shared.keep(keeper, end);
         shared.readiness.seal();
         tokio::select! {
             () = stop => {}
@@ -149,60 +166,81 @@ impl Server {
         Ok(())
     }
 
-    /// Starts everything. Answers end connections from `unready` on, the listener ends by `drain`, all
-    /// else by `end`.
-    fn start(
-        self,
-        shared: &mut Shared,
-        serving: &mut JoinSet<()>,
-        unready: Shutdown,
-        drain: Shutdown,
-        end: Shutdown,
-    ) {
-        let Shared {
-            readiness,
-            metrics,
-            tasks,
-        } = shared;
-        let (known, native) = watch::channel(false);
-        let pending = readiness.pending("the API server's version");
-        let version = versions::follow(self.upstream.lease(), known, metrics.clone(), pending);
-        tasks.spawn(task("version", version));
-        let limits = Limits {
-            max_connections: MOST_CONNECTIONS,
-            header_read_timeout: IDLE,
-            drain: DRAIN,
-        };
-        if !self.admin.is_empty() {
-            let admin = Arc::new(Admin {
-                readiness: readiness.clone(),
-                metrics: metrics.clone(),
-            });
-            let admin = http::serve(self.admin, admin, limits, Meters::default(), end);
-            tasks.spawn(task("admin listener", admin));
-        }
-        let reviews = Arc::new(Reviews {
-            annotations: self.config.annotations,
+    /// Keeps the certificate, with the Secret in the webhook's own namespace.
+    fn keeper(&self) -> Keeper {
+        let namespace = self.config.namespace.clone().or_else(pod_namespace);
+        let namespace = namespace.unwrap_or_else(|| self.upstream.default_namespace());
+        Keeper::new(&self.config, namespace, self.upstream.lease())
+    }
+
+    /// The listeners of reviews, over TLS.
+    fn main_listeners(&mut self, keeper: &Keeper) -> Vec<Listener> {
+        let main = std::mem::take(&mut self.main).into_iter();
+        main.map(|listener| listener.tls(keeper.tls())).collect()
+    }
+
+    /// Who answers reviews. Its answers end their connections from `stopping` on.
+    fn reviews(&self, shared: &mut Shared, stopping: Shutdown) -> Reviews<Lease> {
+        Reviews {
+            annotations: self.config.annotations.clone(),
             policy: Policy {
-                platform: self.config.platform,
+                platform: self.config.platform.clone(),
                 deny: self.config.deny,
             },
             namespaces: Namespaces::new(self.upstream.lease()),
-            native,
-            metrics: metrics.clone(),
-            stopping: unready,
-        });
-        let meters = Meters {
-            open: metrics.connections.clone(),
-            accept_errors: metrics.accept_errors.clone(),
-        };
-        serving.spawn(http::serve(self.main, reviews, limits, meters, drain));
+            native: shared.follow_version(self.upstream.lease()),
+            metrics: shared.metrics.clone(),
+            stopping,
+        }
     }
 }
 
 // === impl Shared ===
 
 impl Shared {
+    /// Has the API server's version followed: whether sidecars are native ones.
+    fn follow_version(&mut self, lease: Lease) -> watch::Receiver<bool> {
+        let (known, native) = watch::channel(false);
+        let pending = self.readiness.pending("the API server's version");
+        let version = versions::follow(lease, known, self.metrics.clone(), pending);
+        self.tasks.spawn(task("version's task", version));
+        native
+    }
+
+    /// Serves live, ready and metrics until `end`.
+    fn administer(&mut self, listeners: Vec<Listener>, status: keeper::Status, end: Shutdown) {
+        if listeners.is_empty() {
+            return;
+        }
+        let admin = Arc::new(Admin {
+            readiness: self.readiness.clone(),
+            metrics: self.metrics.clone(),
+            status,
+        });
+        let admin = http::serve(listeners, admin, LIMITS, Meters::default(), end);
+        self.tasks.spawn(task("admin listener", admin));
+    }
+
+    /// Has certificate and caBundle kept current until `end`; readiness waits for both.
+    fn keep(&mut self, keeper: Keeper, end: Shutdown) {
+        let pending = self.readiness.pending("certificate and caBundle");
+        let mut ready = keeper.ready();
+        let keeping = async move {
+            let told = async {
+                // An error means that the keeper ended, which is another task's end.
+                if ready.wait_for(|ready| *ready).await.is_ok() {
+                    drop(pending);
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                () = keeper.run(end) => {}
+                () = told => {}
+            }
+        };
+        self.tasks.spawn(task("certificate's task", keeping));
+    }
+
     /// Waits for a task that should not end to do so.
     async fn ends(&mut self, serving: &mut JoinSet<()>) -> WebhookError {
         let ended = tokio::select! {
@@ -223,8 +261,10 @@ async fn task(name: &'static str, work: impl Future<Output = ()>) -> &'static st
 }
 
 fn tcp(listeners: &[Listener]) -> Option<SocketAddr> {
-    listeners.iter().find_map(|listener| match listener.address() {
-        Ok(BoundAddress::Tcp(address)) => Some(address),
-        _ => None,
-    })
+    listeners
+        .iter()
+        .find_map(|listener| match listener.address() {
+            Ok(BoundAddress::Tcp(address)) => Some(address),
+            _ => None,
+        })
 }

@@ -28,6 +28,9 @@ pub struct Namespace {
     pub result: &'static str,
 }
 
+/// The labels of a metric that has none.
+pub type Unlabelled = [(&'static str, &'static str); 0];
+
 /// Every metric of the webhook, and the registry that encodes them.
 #[derive(Clone)]
 pub struct WebhookMetrics {
@@ -37,10 +40,8 @@ pub struct WebhookMetrics {
     pub review_duration: Histogram,
     /// Reviews for which the API server did not say what the namespace's annotations are.
     pub namespace_failures: Family<Namespace, Counter>,
-    /// When the certificate in use expires, in seconds since 1970.
-    pub certificate_expiry: Gauge<f64, AtomicU64>,
-    /// Writes of the caBundle.
-    pub ca_bundle_writes: Counter,
+    /// When the certificate in use expires, in seconds since 1970; absent while that is not known.
+    pub certificate_expiry: Family<Unlabelled, Gauge<f64, AtomicU64>>,
     /// 1 while sidecars are native ones (Kubernetes 1.29).
     pub native_sidecars: Gauge,
     /// Connections open.
@@ -52,16 +53,10 @@ pub struct WebhookMetrics {
 
 // === impl WebhookMetrics ===
 
-impl Default for WebhookMetrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl WebhookMetrics {
-    /// Makes and registers every metric.
+    /// Makes and registers every metric. `ca_bundle_writes` is counted elsewhere.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(ca_bundle_writes: Counter) -> Self {
         let mut registry = Registry::with_prefix("attache");
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The build of attache", build);
@@ -70,14 +65,19 @@ impl WebhookMetrics {
             // 64 µs to 2 s, when the API server goes on without an answer.
             review_duration: Histogram::new(exponential_buckets(0.000_064, 2.0, 16)),
             namespace_failures: Family::default(),
-            certificate_expiry: Gauge::default(),
-            ca_bundle_writes: Counter::default(),
+            certificate_expiry: Family::default(),
             native_sidecars: Gauge::default(),
             connections: Gauge::default(),
             accept_errors: Counter::default(),
             registry: Arc::default(),
         };
-        metrics.register(registry.sub_registry_with_prefix("webhook"));
+        let webhook = registry.sub_registry_with_prefix("webhook");
+        metrics.register(webhook);
+        webhook.register(
+            "ca_bundle_writes",
+            "Writes of the caBundle",
+            ca_bundle_writes,
+        );
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -102,20 +102,11 @@ impl WebhookMetrics {
             self.certificate_expiry.clone(),
         );
         r.register(
-            "ca_bundle_writes",
-            "Writes of the caBundle",
-            self.ca_bundle_writes.clone(),
-        );
-        r.register(
             "native_sidecars",
             "1 while sidecars are native ones",
             self.native_sidecars.clone(),
         );
-        r.register(
-            "connections",
-            "Connections open",
-            self.connections.clone(),
-        );
+        r.register("connections", "Connections open", self.connections.clone());
         r.register(
             "accept_errors",
             "Connections that could not be accepted",
@@ -145,14 +136,15 @@ mod tests {
 
     #[test]
     fn metrics_have_the_names_that_the_docs_say() {
-        let metrics = WebhookMetrics::new();
+        let writes = Counter::default();
+        let metrics = WebhookMetrics::new(writes.clone());
         let review = Review {
             outcome: "skipped",
             reason: "host-network",
         };
         metrics.reviewed(review, Duration::from_millis(1));
-        metrics.ca_bundle_writes.inc();
-        metrics.certificate_expiry.set(1.5);
+        writes.inc();
+        metrics.certificate_expiry.get_or_create(&[]).set(1.5);
         let text = metrics.encode();
         for line in [
             "attache_webhook_reviews_total{outcome=\"skipped\",reason=\"host-network\"} 1\n",

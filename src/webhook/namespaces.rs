@@ -32,10 +32,7 @@ pub(super) type Annotations = BTreeMap<String, String>;
 /// Who knows the annotations.
 pub(super) trait Ask: Send + Sync + 'static {
     /// Those of the namespace now.
-    fn ask(
-        &self,
-        namespace: &str,
-    ) -> impl Future<Output = Result<Annotations, String>> + Send;
+    fn ask(&self, namespace: &str) -> impl Future<Output = Result<Annotations, String>> + Send;
 }
 
 /// What is known of a namespace's annotations.

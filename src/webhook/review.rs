@@ -174,7 +174,10 @@ impl Request {
             return Some(("no-pod", "it is asked about something else than pods"));
         }
         if self.operation != "CREATE" {
-            return Some(("no-creation", "it is asked about something else than CREATE"));
+            return Some((
+                "no-creation",
+                "it is asked about something else than CREATE",
+            ));
         }
         if !self.object.is_object() {
             return Some(("no-object", "it is asked without the pod"));
@@ -229,7 +232,10 @@ impl Request {
         let decision = match self.is_foreign() {
             Some((reason, words)) => {
                 let change = "have the MutatingWebhookConfiguration send CREATE of pods alone";
-                Decision::skipped(reason, Some(format!("nothing is changed: {words}; {change}")))
+                Decision::skipped(
+                    reason,
+                    Some(format!("nothing is changed: {words}; {change}")),
+                )
             }
             None => self.decide(&surroundings, policy),
         };

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tracing::{debug, info, warn};
 
+use super::keeper::Status;
 use super::namespaces::{Annotations, Ask, Found, Namespaces};
 use super::review::{self, Answer, Policy};
 use crate::api::body::RequestBody;
@@ -42,6 +43,8 @@ pub(super) struct Reviews<A> {
 pub(super) struct Admin {
     pub(super) readiness: Readiness,
     pub(super) metrics: WebhookMetrics,
+    /// Of the certificate.
+    pub(super) status: Status,
 }
 
 // === impl Reviews ===
@@ -173,7 +176,7 @@ impl Handler for Admin {
             "/-/live" | "/-/ready" | "/-/metrics" if !reads => read_only(),
             "/-/live" => health::live(),
             "/-/ready" => health::ready(&self.readiness),
-            "/-/metrics" => health::metrics(self.metrics.encode()),
+            "/-/metrics" => self.metrics(),
             _ => problem(
                 StatusCode::NOT_FOUND,
                 "attache webhook serves nothing here: read /-/live, /-/ready or /-/metrics",
@@ -183,5 +186,18 @@ impl Handler for Admin {
             server::close(answer.headers_mut());
         }
         answer
+    }
+}
+
+impl Admin {
+    fn metrics(&self) -> Response<Body> {
+        if let Some(expires) = self.status.not_after() {
+            let expires = expires.as_duration().as_secs_f64();
+            self.metrics
+                .certificate_expiry
+                .get_or_create(&[])
+                .set(expires);
+        }
+        health::metrics(self.metrics.encode())
     }
 }

@@ -86,6 +86,8 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::Mutex;
 
+    use prometheus_client::metrics::counter::Counter;
+
     use super::*;
     use crate::readiness::Readiness;
 
@@ -110,7 +112,7 @@ mod tests {
         let script = [refused(), Ok(Version(1, 28)), refused(), Ok(Version(1, 29))];
         let readiness = Readiness::default();
         let (native, mut now) = watch::channel(false);
-        let metrics = WebhookMetrics::new();
+        let metrics = WebhookMetrics::new(Counter::default());
         let followed = follow(
             Script(Mutex::new(script.into())),
             native,
@@ -135,7 +137,12 @@ mod tests {
         let pending = readiness.pending("version");
         readiness.seal();
         let script = Script(Mutex::new(script.into()));
-        let followed = tokio::spawn(follow(script, native, WebhookMetrics::new(), pending));
+        let followed = tokio::spawn(follow(
+            script,
+            native,
+            WebhookMetrics::new(Counter::default()),
+            pending,
+        ));
         readiness.ready().await;
         assert!(!*now.borrow());
         followed.abort();

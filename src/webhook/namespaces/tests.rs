@@ -80,7 +80,10 @@ async fn an_api_server_that_is_away_costs_a_second_at_most_and_the_last_answer_h
     assert_eq!(reason, "no answer within 1 s");
     assert_eq!(began.elapsed(), PATIENCE);
     // The next pod of the burst does not wait.
-    assert!(matches!(namespaces.annotations("shop").await, Found::Unknown(_)));
+    assert!(matches!(
+        namespaces.annotations("shop").await,
+        Found::Unknown(_)
+    ));
     assert_eq!(began.elapsed(), PATIENCE);
     assert_eq!(asked.load(Ordering::Relaxed), 1);
 

@@ -100,7 +100,10 @@ fn the_namespaces_annotations_hold_where_the_pod_has_none() {
         let (response, _) = answered(&review(&object), &namespace, true);
         let injected = patched(&object, &response);
         let args = &injected["spec"]["initContainers"][0]["args"];
-        assert!(args.as_array().unwrap().contains(&json!(expected)), "{args}");
+        assert!(
+            args.as_array().unwrap().contains(&json!(expected)),
+            "{args}"
+        );
     }
 }
 
@@ -191,9 +194,15 @@ fn what_is_no_review_is_refused_without_a_piece_of_it() {
 #[test]
 fn a_jobs_pod_is_known_by_its_controller() {
     for (owner, is_job) in [
-        (json!({"apiVersion": "batch/v1", "kind": "Job", "controller": true}), true),
+        (
+            json!({"apiVersion": "batch/v1", "kind": "Job", "controller": true}),
+            true,
+        ),
         (json!({"apiVersion": "batch/v1", "kind": "Job"}), false),
-        (json!({"apiVersion": "example.com/v1", "kind": "Job", "controller": true}), false),
+        (
+            json!({"apiVersion": "example.com/v1", "kind": "Job", "controller": true}),
+            false,
+        ),
     ] {
         let mut object = pod(&json!({}));
         object["metadata"]["ownerReferences"] = json!([owner]);
