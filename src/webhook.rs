@@ -1,6 +1,6 @@
 //! The admission webhook: pods get their sidecars as they are created.
 //!
-//! Reading order: `review` (one pod, pure) and `patch` (what changes in it), `serving` (TLS and
+//! Reading order: `review` (one pod, pure), `serving` (TLS and
 //! routes), `namespaces` (their annotations), `versions` (native sidecars or not), `keeper` (what keeps
 //! the next two current), `certificates` (CA and certificate that replicas share), `registration` (the
 //! caBundle).
@@ -25,7 +25,6 @@ use crate::upstream::{Lease, Upstream, pod_namespace};
 mod certificates;
 mod keeper;
 mod namespaces;
-mod patch;
 mod registration;
 mod review;
 mod serving;

@@ -32,6 +32,8 @@ mod examples;
 mod kubectl;
 #[path = "api_server/restarts.rs"]
 mod restarts;
+#[path = "api_server/webhook.rs"]
+mod webhook;
 #[path = "api_server/writes.rs"]
 mod writes;
 

@@ -9,7 +9,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::patch;
 use crate::config::Platform;
 use crate::inject::{self, Outcome, Skip, Surroundings};
 use crate::metrics::webhook::Review as Label;
@@ -272,7 +271,7 @@ impl Request {
     fn decide(&self, surroundings: &Surroundings, policy: &Policy) -> Decision {
         match inject::inject(&self.object, surroundings, &policy.platform) {
             Ok(Outcome::Injected(injection)) => {
-                let steps = patch::between(&self.object, &injection.pod);
+                let steps = inject::patch(&self.object, &injection.pod);
                 Decision {
                     // A list of strings and values always serializes.
                     patch: Some(serde_json::to_vec(&steps).unwrap_or_default()),
