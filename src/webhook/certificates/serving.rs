@@ -50,8 +50,8 @@ impl Serving {
     }
 
     /// Serves this pair from the next handshake on.
-    pub(in crate::webhook) fn swap(&self, pair: CertifiedKey) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(pair));
+    pub(in crate::webhook) fn swap(&self, pair: Arc<CertifiedKey>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(pair);
     }
 }
 
