@@ -130,9 +130,13 @@ impl Server {
         let (ending, end) = shutdown::channel();
         let delay = self.config.shutdown_delay;
         let keeper = self.keeper();
+        let status = keeper.status();
         let mut shared = Shared {
             readiness: Readiness::default(),
-            metrics: WebhookMetrics::new(keeper.status().bundle_writes),
+            metrics: WebhookMetrics::new(
+                status.bundle_writes.clone(),
+                status.certificate_writes.clone(),
+            ),
             tasks: JoinSet::new(),
         };
         let mut serving = JoinSet::new();
@@ -143,7 +147,7 @@ impl Server {
             accept_errors: shared.metrics.accept_errors.clone(),
         };
         serving.spawn(http::serve(main, reviews, LIMITS, meters, drain));
-        shared.administer(self.admin, keeper.status(), end.clone());
+        shared.administer(self.admin, status, end.clone());
         shared.keep(keeper, end);
         shared.readiness.seal();
         tokio::select! {

@@ -54,9 +54,10 @@ pub struct WebhookMetrics {
 // === impl WebhookMetrics ===
 
 impl WebhookMetrics {
-    /// Makes and registers every metric. `ca_bundle_writes` is counted elsewhere.
+    /// Makes and registers every metric. What is given is counted elsewhere: writes of the caBundle,
+    /// and of the Secret with the certificate.
     #[must_use]
-    pub fn new(ca_bundle_writes: Counter) -> Self {
+    pub fn new(ca_bundle_writes: Counter, certificate_writes: Counter) -> Self {
         let mut registry = Registry::with_prefix("attache");
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The build of attache", build);
@@ -77,6 +78,11 @@ impl WebhookMetrics {
             "ca_bundle_writes",
             "Writes of the caBundle",
             ca_bundle_writes,
+        );
+        webhook.register(
+            "certificate_writes",
+            "Writes of the Secret with CA and certificate",
+            certificate_writes,
         );
         metrics.registry = Arc::new(registry);
         metrics
@@ -137,7 +143,7 @@ mod tests {
     #[test]
     fn metrics_have_the_names_that_the_docs_say() {
         let writes = Counter::default();
-        let metrics = WebhookMetrics::new(writes.clone());
+        let metrics = WebhookMetrics::new(writes.clone(), Counter::default());
         let review = Review {
             outcome: "skipped",
             reason: "host-network",
@@ -149,7 +155,7 @@ mod tests {
         for line in [
             "attache_webhook_reviews_total{outcome=\"skipped\",reason=\"host-network\"} 1\n",
             "attache_webhook_review_duration_seconds_count 1\n",
-            "attache_webhook_certificate_expiry_timestamp_seconds 1.5\n",
+            "attache_webhook_certificate_expiry_timestamp_seconds{} 1.5\n",
             "attache_webhook_ca_bundle_writes_total 1\n",
             "attache_build_info{version=",
         ] {

@@ -201,3 +201,6 @@ impl Admin {
         health::metrics(self.metrics.encode())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,7 +112,7 @@ mod tests {
         let script = [refused(), Ok(Version(1, 28)), refused(), Ok(Version(1, 29))];
         let readiness = Readiness::default();
         let (native, mut now) = watch::channel(false);
-        let metrics = WebhookMetrics::new(Counter::default());
+        let metrics = WebhookMetrics::new(Counter::default(), Counter::default());
         let followed = follow(
             Script(Mutex::new(script.into())),
             native,
@@ -140,7 +140,7 @@ mod tests {
         let followed = tokio::spawn(follow(
             script,
             native,
-            WebhookMetrics::new(Counter::default()),
+            WebhookMetrics::new(Counter::default(), Counter::default()),
             pending,
         ));
         readiness.ready().await;

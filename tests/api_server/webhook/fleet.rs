@@ -262,7 +262,7 @@ async fn install(plane: &ControlPlane, api: &Api, port: u16) -> PathBuf {
                 let webhooks = document["webhooks"].as_array_mut().unwrap();
                 assert_eq!(webhooks.len(), 2);
                 for webhook in webhooks {
-                    let url = format!("https://localhost:{port}/mutate");
+                    let url = format!("https://127.0.0.1:{port}/mutate");
                     webhook["clientConfig"] = json!({"url": url});
                 }
                 CONFIGURATION.rsplit_once('/').unwrap().0.to_owned()
