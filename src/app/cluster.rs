@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use anyhow::Context as _;
 use tracing::info;
 
-use super::Fatal;
 use super::commands::{Asked, Stop};
+use super::{Fatal, guards};
 use crate::config::{Connection, Doctor, Inject, Kubernetes, Uninject, Webhook};
 use crate::doctor::{self, Severity};
 use crate::inject::command;
@@ -54,6 +54,7 @@ pub fn uninject(
 /// [`Fatal`].
 pub async fn webhook(webhook: Webhook) -> Result<(), Fatal> {
     let mut signals = Stop::new()?;
+    guards::raise_open_files();
     let binding = async {
         let upstream = upstream(&webhook.connection).await?;
         let server = Server::bind(webhook, upstream).await;

@@ -212,6 +212,13 @@ impl Request {
         })
     }
 
+    /// Whether the API server's ServiceAccount admission, which comes before webhooks, is on: it names
+    /// an account in every pod, without which there can be no token.
+    fn is_admitted(&self) -> bool {
+        let account = self.object["spec"]["serviceAccountName"].as_str();
+        account.is_some_and(|name| !name.is_empty())
+    }
+
     /// Decides. `annotations` hold where the pod has none; `told` goes to whoever creates the pod,
     /// before attache's own warnings.
     pub(super) fn answer(
@@ -226,7 +233,7 @@ impl Request {
             is_job: self.is_job(),
             native,
             write: BTreeMap::new(),
-            admitted: true,
+            admitted: self.is_admitted(),
         };
         let decision = match self.is_foreign() {
             Some((reason, words)) => {

@@ -213,6 +213,26 @@ fn a_jobs_pod_is_known_by_its_controller() {
 }
 
 #[test]
+fn a_pod_without_an_account_can_have_no_token() {
+    let asks = json!({"attache.dev/configmaps": "web"});
+    for (account, has_token) in [
+        (json!(null), false),
+        (json!(""), false),
+        (json!("web"), true),
+    ] {
+        let mut object = pod(&asks);
+        object["spec"]["serviceAccountName"] = account;
+        let (response, _) = answered(&review(&object), &[], true);
+        let volumes = patched(&object, &response)["spec"]["volumes"].to_string();
+        assert_eq!(
+            volumes.contains("serviceAccountToken"),
+            has_token,
+            "{volumes}"
+        );
+    }
+}
+
+#[test]
 fn a_pod_is_named_by_what_its_name_will_begin_with() {
     let mut object = pod(&json!({}));
     assert_eq!(read(&review(&object)).object(), "shop/web-");
