@@ -22,3 +22,5 @@ mod malformed;
 mod push;
 #[path = "serving/reading.rs"]
 mod reading;
+#[path = "serving/tls.rs"]
+mod tls;

@@ -137,9 +137,9 @@ impl Leaf {
 // === impl Authority ===
 
 impl Authority {
-    /// Whether it is valid at `now`.
+    /// Whether it is valid at `now`; both ends are included (RFC 5280, section 4.1.2.5).
     pub(super) fn is_valid(&self, now: Timestamp) -> bool {
-        self.not_before <= now && now < self.not_after
+        self.not_before <= now && now <= self.not_after
     }
 
     fn vouches(&self, pair: &CertifiedKey, names: &[String], now: Timestamp) -> Option<()> {

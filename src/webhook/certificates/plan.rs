@@ -17,6 +17,9 @@ const RENEWAL: u32 = 3;
 /// validity: one near its CA's end cannot be made to last longer.
 const GAIN: u32 = 6;
 
+/// No validity is taken for longer: dates end with the year 9999.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The most steps that one look takes: forget, join, issue, and as many again.
 const STEPS: usize = 6;
 
@@ -55,7 +58,7 @@ pub(super) fn plan(held: &Contents, wanted: &Wanted, now: Timestamp, trusted: bo
     if let Some(invalid) = authorities.iter().position(|a| !a.is_valid(now)) {
         return Step::Forget(invalid);
     }
-    let validity = wanted.validity;
+    let validity = validity(wanted);
     if left(authorities[last].not_after, now) < authority_validity(wanted) / RENEWAL {
         return Step::Join;
     }
@@ -120,7 +123,7 @@ fn take(
         }
         Step::Issue(at) => {
             let authority = &held.authorities[at];
-            let until = later(now, wanted.validity).min(authority.not_after);
+            let until = later(now, validity(wanted)).min(authority.not_after);
             next.leaf = Some(issue::leaf(authority, &wanted.names, now, until)?);
             // Nobody is to issue with the older ones any more.
             for older in &mut next.authorities[..at] {
@@ -132,7 +135,11 @@ fn take(
 }
 
 fn authority_validity(wanted: &Wanted) -> Duration {
-    wanted.validity.saturating_mul(AUTHORITY_VALIDITY)
+    validity(wanted) * AUTHORITY_VALIDITY
+}
+
+fn validity(wanted: &Wanted) -> Duration {
+    wanted.validity.min(LONGEST)
 }
 
 fn later(now: Timestamp, by: Duration) -> Timestamp {
