@@ -4,8 +4,8 @@
 //! A pod here is raw JSON, `{"metadata": …, "spec": …}`: a Pod, or the template of a workload. What
 //! attache does not know in it stays as it is.
 //!
-//! Reading order: [`inject`], then which pods get none (`refusal`); [`work`], one injection as it goes
-//! on, and what it adds: `files`, `token`, `user`, `sidecar` with its `resources`, or `wrapped`; its
+//! Reading order: [`inject`], then which pods get none (`refusal`); `work`, one injection as it goes
+//! on, and what it adds: `files`, `paths`, `token`, `user`, `sidecar` with its `resources`, or `wrapped`; its
 //! `warnings`. Every edit is made by `editor`, which notes what takes it back; `record` keeps that on the
 //! pod. `pod` reads pods, `patch` says what changed. Then objects of all kinds (`command`).
 
@@ -14,6 +14,7 @@ pub mod command;
 mod editor;
 mod files;
 mod patch;
+mod paths;
 mod pod;
 mod record;
 mod refusal;
@@ -32,7 +33,7 @@ use serde_json::Value;
 use crate::config::{self, Faults, PREFIX, Platform};
 pub use patch::patch;
 use record::Record;
-use work::Job;
+use work::Task;
 
 /// The label that asks for a sidecar, on a pod or its namespace: `enabled` or `disabled`.
 pub const LABEL: &str = "attache.dev/inject";
@@ -161,14 +162,14 @@ fn inject_by(
     if refusal::is_endless(&base, surroundings, &asked) {
         return Ok(Outcome::Skipped(Skip::Endless));
     }
-    let job = Job {
+    let task = Task {
         base: &base,
         asked: &asked,
         surroundings,
         platform,
         version,
     };
-    let (injection, record) = job.done(&write)?;
+    let (injection, record) = task.done(&write)?;
     Ok(match earlier {
         Some(earlier) if earlier.is_of(&record, pod) => Outcome::Unchanged,
         _ => Outcome::Injected(injection),
@@ -191,3 +192,6 @@ fn annotations(
     }
     all
 }
+
+#[cfg(test)]
+mod tests;

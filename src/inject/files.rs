@@ -1,6 +1,6 @@
-//! Volumes for what attache writes, and for what its rules wait for.
+//! Volumes for what attache writes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ const TAKEN: &[&str] = &[
 pub(super) fn add(work: &mut Work<'_>) {
     let mut directories: Vec<&Path> = Vec::new();
     let mut made = 0;
-    for rule in &work.job.asked.config.files {
+    for rule in &work.task.asked.config.files {
         let Some(dir) = directory(&rule.to) else {
             let fault = format!("{}: write an absolute path", rule.name);
             work.fault("files", fault);
@@ -47,8 +47,19 @@ pub(super) fn add(work: &mut Work<'_>) {
         if directories.contains(&dir) {
             continue;
         }
+        let around = directories
+            .iter()
+            .find(|other| other.starts_with(dir) || dir.starts_with(other));
+        if let Some(other) = around {
+            let (dir, other) = (dir.display(), other.display());
+            let fault = format!(
+                "{dir} and {other} are two volumes, and cannot be one in the other: choose another directory"
+            );
+            work.fault("files", format!("{}: {fault}", rule.name));
+            continue;
+        }
         directories.push(dir);
-        if let Some(fault) = misplaced(work.job.base, dir) {
+        if let Some(fault) = misplaced(work.task.base, dir) {
             work.fault("files", format!("{}: {fault}", rule.name));
         } else if !reuse(work, rule, dir) {
             let volume = format!("attache-files-{made}");
@@ -107,7 +118,7 @@ fn is_writable(base: &Value, mount: &Value) -> bool {
 
 /// Takes the volume that the app has at `dir`, if it has one: whether it has, fit or not.
 fn reuse(work: &mut Work<'_>, rule: &FilesRule, dir: &Path) -> bool {
-    let base = work.job.base;
+    let base = work.task.base;
     let mounted = containers(base).filter_map(|one| Some((one, mount_at(one, dir)?)));
     let mounted: Vec<_> = mounted.collect();
     let Some((first, mount)) = mounted.first() else {
@@ -126,13 +137,26 @@ fn reuse(work: &mut Work<'_>, rule: &FilesRule, dir: &Path) -> bool {
         work.fault("files", fault);
         return true;
     }
-    let own = mounted.iter().find(|(one, _)| work.job.is_wrapped(one));
+    let is_on_disk =
+        pod::volume(base, name(mount)).is_some_and(|v| v["emptyDir"]["medium"] != "Memory");
+    if is_on_disk && holds_secret(work, dir) {
+        let volume = name(mount);
+        work.warnings.push(format!(
+            "{}: a Secret is written to a disk of the node: give volume {volume} emptyDir.medium: Memory",
+            rule.name
+        ));
+    }
+    let own = mounted.iter().find(|(one, _)| work.task.is_wrapped(one));
     match own {
         Some((_, own)) if own["readOnly"] == Value::Bool(true) => {
             let fault = format!(
                 "{}: attache runs in container {}, which mounts {shown} read-only: drop readOnly",
                 rule.name,
-                work.job.asked.exec_container.as_deref().unwrap_or_default()
+                work.task
+                    .asked
+                    .exec_container
+                    .as_deref()
+                    .unwrap_or_default()
             );
             work.fault("files", fault);
         }
@@ -148,15 +172,7 @@ fn reuse(work: &mut Work<'_>, rule: &FilesRule, dir: &Path) -> bool {
 
 /// A new volume, for attache and every container of the app.
 fn add_volume(work: &mut Work<'_>, volume: &str, dir: &Path) {
-    let rules = &work.job.asked.config.files;
-    let secret = rules.iter().any(|rule| {
-        directory(&rule.to) == Some(dir)
-            && match &rule.from {
-                FilesFrom::Object(object) => object.kind == ObjectKind::Secret,
-                FilesFrom::Selected(selector) => selector.kind == ObjectKind::Secret,
-            }
-    });
-    let what = if secret {
+    let what = if holds_secret(work, dir) {
         // As the kubelet keeps Secrets: never on a disk.
         json!({ "medium": "Memory" })
     } else {
@@ -165,61 +181,22 @@ fn add_volume(work: &mut Work<'_>, volume: &str, dir: &Path) {
     work.volume(volume, "emptyDir", what);
     work.mounts
         .push(json!({ "name": volume, "mountPath": dir }));
-    for container in containers(work.job.base) {
-        if !work.job.is_wrapped(container) {
+    for container in containers(work.task.base) {
+        if !work.task.is_wrapped(container) {
             let mount = json!({ "name": volume, "mountPath": dir, "readOnly": true });
             work.add_to(name(container), "volumeMounts", Place::Last, mount);
         }
     }
 }
 
-/// Shows attache the mounts that rules wait for.
-pub(super) fn add_awaited(work: &mut Work<'_>) {
-    let rules = work.job.asked.config.on_change.iter();
-    let awaited: Vec<(&str, &PathBuf)> = rules
-        .filter_map(|rule| Some((rule.name.as_str(), rule.after_mount.as_ref()?)))
-        .collect();
-    for (rule, path) in awaited {
-        match awaited_mount(work, path) {
-            Ok(Some(mount)) => work.mounts.push(mount),
-            Ok(None) => {}
-            Err(fault) => work.fault("on-change", format!("{rule}: afterMount: {fault}")),
-        }
-    }
-}
-
-/// The mount for `path`, unless attache's container has it already.
-fn awaited_mount(work: &Work<'_>, path: &Path) -> Result<Option<Value>, String> {
-    let base = work.job.base;
-    let target = work.job.asked.target_container.as_deref();
-    let target = target.or(work.job.asked.exec_container.as_deref());
-    let mut mounts: Vec<_> = containers(base)
-        .filter(|container| target.is_none_or(|target| name(container) == target))
-        .flat_map(|container| list(container, "volumeMounts"))
-        .filter(|mount| path.starts_with(mount_path(mount)))
-        .collect();
-    mounts.sort_by_key(|mount| std::cmp::Reverse(mount_path(mount).components().count()));
-    let Some(mount) = mounts.first() else {
-        let whose = target.map_or("no container".to_owned(), |one| {
-            format!("container {one} does not")
-        });
-        let mounts = if target.is_some() { "mount" } else { "mounts" };
-        let path = path.display();
-        return Err(format!(
-            "{whose} {mounts} anything at {path}: name the mountPath of the ConfigMap's volume"
-        ));
-    };
-    if pod::is_sub_path(mount) {
-        let path = path.display();
-        return Err(format!(
-            "{path} is mounted by subPath, which the kubelet never updates: mount the whole volume"
-        ));
-    }
-    let at = mount_path(mount);
-    if work.job.asked.exec_container.is_some() || work.mounts_at(at) {
-        return Ok(None);
-    }
-    Ok(Some(
-        json!({ "name": name(mount), "mountPath": at, "readOnly": true }),
-    ))
+/// Whether a rule writes a Secret there.
+fn holds_secret(work: &Work<'_>, dir: &Path) -> bool {
+    let mut rules = work.task.asked.config.files.iter();
+    rules.any(|rule| {
+        let kind = match &rule.from {
+            FilesFrom::Object(object) => object.kind,
+            FilesFrom::Selected(selector) => selector.kind,
+        };
+        kind == ObjectKind::Secret && directory(&rule.to) == Some(dir)
+    })
 }

@@ -3,15 +3,15 @@
 use serde_json::{Value, json};
 
 use super::pod::{containers, init_containers};
-use super::work::Job;
+use super::work::Task;
 
 /// The resources of what is added: those asked for, or few; in a Guaranteed pod limits equal requests,
 /// and the CPU is more, for under a quota of 5 ms a second no process starts.
-pub(super) fn resources(job: &Job<'_>) -> Value {
-    if let Some(resources) = &job.asked.resources {
+pub(super) fn resources(task: &Task<'_>) -> Value {
+    if let Some(resources) = &task.asked.resources {
         return resources.clone();
     }
-    if is_guaranteed(job.base) {
+    if is_guaranteed(task.base) {
         let both = json!({ "cpu": "50m", "memory": "32Mi" });
         return json!({ "requests": both, "limits": both });
     }

@@ -18,25 +18,25 @@ const STARTUP_PROBES: u32 = 60;
 
 /// Adds the sidecar, which runs as `user`.
 pub(super) fn add(work: &mut Work<'_>, user: i64) {
-    let native = work.job.surroundings.native;
+    let native = work.task.surroundings.native;
     let mut args = vec!["run".to_owned()];
-    args.extend(work.job.asked.flags.iter().cloned());
+    args.extend(work.task.asked.flags.iter().cloned());
     args.append(&mut work.flags);
     if !native {
         // It gets TERM together with the app, which may still read while it ends.
-        let grace = &work.job.base["spec"]["terminationGracePeriodSeconds"];
+        let grace = &work.task.base["spec"]["terminationGracePeriodSeconds"];
         let grace = grace.as_u64().unwrap_or(GRACE);
         let delay = SHUTDOWN_DELAY.min(grace.saturating_sub(1) / 2);
         args.push(format!("--shutdown-delay={delay}s"));
     }
     let mut container = json!({
         "name": "attache",
-        "image": work.job.image(),
+        "image": work.task.image(),
         "args": args,
         "env": pod_variables(),
-        "startupProbe": startup_probe(work.job.asked.config.serve.port),
-        "resources": resources(work.job),
-        "securityContext": security_context(work.job.base, user),
+        "startupProbe": startup_probe(work.task.asked.config.serve.port),
+        "resources": resources(work.task),
+        "securityContext": security_context(work.task.base, user),
         "volumeMounts": std::mem::take(&mut work.mounts),
     });
     if native {

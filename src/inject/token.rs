@@ -14,9 +14,9 @@ const SECONDS: u32 = 3600;
 
 /// Gives attache's container a token of its own where the pod gives it none.
 pub(super) fn add(work: &mut Work<'_>) {
-    let base = work.job.base;
+    let base = work.task.base;
     let given = &base["spec"]["automountServiceAccountToken"];
-    let isolate = work.job.asked.isolate_token;
+    let isolate = work.task.asked.isolate_token;
     let is_off = *given == Value::Bool(false);
     if isolate && !is_off {
         let path = "/spec/automountServiceAccountToken";
@@ -29,10 +29,10 @@ pub(super) fn add(work: &mut Work<'_>) {
     let mut all = containers(base).chain(init_containers(base));
     let nobody_has_one = !all.any(|container| mount_at(container, dir).is_some());
     // Where admission has been and nobody has a token, the service account itself says no.
-    if !(isolate || is_off || work.job.surroundings.admitted && nobody_has_one) {
+    if !(isolate || is_off || work.task.surroundings.admitted && nobody_has_one) {
         return;
     }
-    if let Some(container) = &work.job.asked.exec_container {
+    if let Some(container) = &work.task.asked.exec_container {
         let has_one = pod::container(base, container);
         if has_one.is_some_and(|container| mount_at(container, dir).is_some()) {
             return;
@@ -62,7 +62,7 @@ fn sources() -> Value {
 
 /// Takes away what ServiceAccount admission put into the pod.
 fn take_out(work: &mut Work<'_>) {
-    let base = work.job.base;
+    let base = work.task.base;
     let volumes = list(&base["spec"], "volumes").iter();
     let volumes: Vec<&str> = volumes
         .filter(|volume| is_admitted(volume))

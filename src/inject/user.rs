@@ -15,7 +15,7 @@ const GROUP_READ: u32 = 0o040;
 
 /// Shares the processes where a rule needs it, and says as which user the sidecar runs.
 pub(super) fn add(work: &mut Work<'_>) -> i64 {
-    if work.job.finds_processes() {
+    if work.task.finds_processes() {
         share(work);
         return target(
             work,
@@ -24,12 +24,12 @@ pub(super) fn add(work: &mut Work<'_>) -> i64 {
         );
     }
     if work
-        .job
+        .task
         .asked
         .config
         .files
         .iter()
-        .any(|rule| is_private(work.job.base, &rule.to))
+        .any(|rule| is_private(work.task.base, &rule.to))
     {
         return target(
             work,
@@ -42,7 +42,7 @@ pub(super) fn add(work: &mut Work<'_>) -> i64 {
 
 fn share(work: &mut Work<'_>) {
     let path = "/spec/shareProcessNamespace";
-    match &work.job.base["spec"]["shareProcessNamespace"] {
+    match &work.task.base["spec"]["shareProcessNamespace"] {
         Value::Bool(true) => {}
         Value::Bool(false) => {
             let fault = "signals need shareProcessNamespace, and the pod says false: drop it from the pod, or tell the app by a webhook";
@@ -72,8 +72,8 @@ fn is_private(base: &Value, to: &FilesTo) -> bool {
 
 /// The user of the container that is meant, or of all.
 fn target(work: &mut Work<'_>, annotation: &str, why: &str) -> i64 {
-    let base = work.job.base;
-    let named = work.job.asked.target_container.as_deref();
+    let base = work.task.base;
+    let named = work.task.asked.target_container.as_deref();
     let targets: Vec<&Value> = match named {
         Some(named) => container(base, named).into_iter().collect(),
         None => containers(base).collect(),

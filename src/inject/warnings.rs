@@ -4,22 +4,22 @@ use serde_json::Value;
 
 use super::LABEL;
 use super::pod::{self, containers, is_sub_path, list, name};
-use super::work::{Work, volume_kind};
+use super::work::Work;
 use crate::config::{Action, Config, ObjectKind, ObjectName, RestartAction, Rule};
 
 /// Adds the warnings that no edit brings with it.
 pub(super) fn add(work: &mut Work<'_>) {
-    let Work { job, warnings, .. } = work;
-    if let Some(label) = job.base["metadata"]["labels"][LABEL].as_str()
+    let Work { task, warnings, .. } = work;
+    if let Some(label) = task.base["metadata"]["labels"][LABEL].as_str()
         && !["enabled", "disabled"].contains(&label)
     {
         warnings.push(format!(
             "label {LABEL}: {label:?} means nothing; write enabled or disabled"
         ));
     }
-    for rule in &job.asked.config.on_change {
+    for rule in &task.asked.config.on_change {
         if let Action::Command(_) = rule.action
-            && job.asked.exec_container.is_none()
+            && task.asked.exec_container.is_none()
         {
             warnings.push(format!(
                 "{}: command: runs in the sidecar, whose image holds no programs but attache",
@@ -27,9 +27,9 @@ pub(super) fn add(work: &mut Work<'_>) {
             ));
         }
         if tells_the_app(rule) && rule.after_mount.is_none() {
-            for (kind, object) in objects(rule, &job.asked.config) {
+            for (kind, object) in objects(rule, &task.asked.config) {
                 warnings.extend(
-                    mounted(job.base, kind, object).map(|how| format!("{}: {how}", rule.name)),
+                    mounted(task.base, kind, object).map(|how| format!("{}: {how}", rule.name)),
                 );
             }
         }
@@ -84,7 +84,10 @@ fn mounted(base: &Value, kind: ObjectKind, object: &ObjectName) -> Option<String
 
 /// Whether a volume shows that object.
 fn holds(volume: &Value, kind: ObjectKind, object: &str) -> bool {
-    let (field, name) = volume_kind(kind);
+    let (field, name) = match kind {
+        ObjectKind::ConfigMap => ("configMap", "name"),
+        ObjectKind::Secret => ("secret", "secretName"),
+    };
     let mut sources = list(&volume["projected"], "sources").iter();
     volume[field][name] == object || sources.any(|source| source[field]["name"] == object)
 }

@@ -1,5 +1,6 @@
 //! One injection while it goes on: from what is asked to the edits of the pod.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -7,9 +8,10 @@ use serde_json::{Value, json};
 use super::editor::{Editor, Place};
 use super::pod::{self, containers, name};
 use super::record::{self, Record};
-use super::{Injection, Surroundings, files, refusal, sidecar, token, user, warnings, wrapped};
-use crate::config::{Action, RestartAction};
-use crate::config::{Asked, Faults, ObjectKind, PREFIX, Platform};
+use super::{
+    Injection, Surroundings, files, paths, refusal, sidecar, token, user, warnings, wrapped,
+};
+use crate::config::{Action, Asked, Faults, PREFIX, Platform, RestartAction};
 
 /// Where attache keeps what outlives its container.
 const STATE_DIR: &str = "/var/lib/attache";
@@ -17,7 +19,7 @@ const STATE_DIR: &str = "/var/lib/attache";
 const CONFIG_DIR: &str = "/etc/attache";
 
 /// What is around an injection.
-pub(super) struct Job<'a> {
+pub(super) struct Task<'a> {
     /// The pod, without what was injected before.
     pub(super) base: &'a Value,
     pub(super) asked: &'a Asked,
@@ -29,7 +31,7 @@ pub(super) struct Job<'a> {
 
 /// What was found and done so far.
 pub(super) struct Work<'a> {
-    pub(super) job: &'a Job<'a>,
+    pub(super) task: &'a Task<'a>,
     pub(super) editor: Editor,
     /// Mounts of the container that attache runs in.
     pub(super) mounts: Vec<Value>,
@@ -39,19 +41,19 @@ pub(super) struct Work<'a> {
     pub(super) warnings: Vec<String>,
 }
 
-// === impl Job ===
+// === impl Task ===
 
-impl Job<'_> {
+impl Task<'_> {
     /// The pod with its sidecar, and what is noted about it.
     ///
     /// # Errors
     /// What keeps annotations from being fulfilled in this pod.
     pub(super) fn done(
         &self,
-        write: &std::collections::BTreeMap<String, String>,
+        write: &BTreeMap<String, String>,
     ) -> Result<(Injection, Record), Faults> {
         let mut work = Work {
-            job: self,
+            task: self,
             editor: Editor::new(self.base.clone()),
             mounts: Vec::new(),
             flags: Vec::new(),
@@ -64,7 +66,7 @@ impl Job<'_> {
         work.directories();
         files::add(&mut work);
         token::add(&mut work);
-        files::add_awaited(&mut work);
+        paths::add(&mut work);
         warnings::add(&mut work);
         if let Some(container) = &self.asked.exec_container {
             wrapped::add(&mut work, container);
@@ -113,8 +115,9 @@ impl Work<'_> {
 
     /// Adds a volume, `what` beside its name.
     pub(super) fn volume(&mut self, name: &str, kind: &str, what: Value) {
-        if pod::volume(self.job.base, name).is_some() {
-            let fault = "the pod has a volume of this name, which attache's are called: rename it";
+        if pod::volume(self.task.base, name).is_some() {
+            let fault =
+                "the pod has a volume of this name, which attache needs for its own: rename it";
             self.faults.add(format!("volume {name}"), fault);
             return;
         }
@@ -137,14 +140,14 @@ impl Work<'_> {
 
     /// The containers that annotations name must be there.
     fn check_containers(&mut self) {
-        let asked = self.job.asked;
+        let asked = self.task.asked;
         for (annotation, wanted) in [
             ("exec-container", &asked.exec_container),
             ("target-container", &asked.target_container),
         ] {
             let Some(wanted) = wanted else { continue };
-            if pod::container(self.job.base, wanted).is_none() {
-                let names = pod::container_names(self.job.base);
+            if pod::container(self.task.base, wanted).is_none() {
+                let names = pod::container_names(self.task.base);
                 let fault = format!("the pod has no container {wanted}, but {names}");
                 self.fault(annotation, fault);
             }
@@ -165,25 +168,32 @@ impl Work<'_> {
         self.mounts
             .push(json!({ "name": "attache-state", "mountPath": STATE_DIR }));
         self.flags.push(format!("--state-dir={STATE_DIR}"));
-        if let Some(config) = &self.job.asked.config_file {
+        let asked = self.task.asked;
+        if let Some(config) = &asked.config_file {
             self.volume("attache-config", "configMap", json!({ "name": config }));
             self.mounts.push(
                 json!({ "name": "attache-config", "mountPath": CONFIG_DIR, "readOnly": true }),
             );
             self.flags
                 .push(format!("--config={CONFIG_DIR}/attache.yaml"));
+            // The app is told where attache is: the file must not say otherwise.
+            let says_port = |flag: &String| flag.starts_with("--port=");
+            if !asked.flags.iter().any(says_port) {
+                let port = asked.config.serve.port;
+                self.flags.push(format!("--port={port}"));
+            }
         }
     }
 
     /// Tells the app's containers where attache is. First in their lists, so that other variables can
     /// be made of it by `$(ATTACHE_ENDPOINT)`.
     fn endpoint(&mut self) {
-        let port = self.job.asked.config.serve.port;
+        let port = self.task.asked.config.serve.port;
         let variable = json!({
             "name": "ATTACHE_ENDPOINT",
             "value": format!("http://127.0.0.1:{port}"),
         });
-        for container in containers(self.job.base) {
+        for container in containers(self.task.base) {
             if !has_variable(container, "ATTACHE_ENDPOINT") {
                 self.add_to(name(container), "env", Place::First, variable.clone());
             }
@@ -207,12 +217,4 @@ pub(super) fn pod_variables() -> [Value; 2] {
     [("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace")].map(
         |(variable, field)| json!({ "name": variable, "valueFrom": { "fieldRef": { "fieldPath": field } } }),
     )
-}
-
-/// What a volume of that kind of object is called in a pod's spec, and the field of its name.
-pub(super) fn volume_kind(kind: ObjectKind) -> (&'static str, &'static str) {
-    match kind {
-        ObjectKind::ConfigMap => ("configMap", "name"),
-        ObjectKind::Secret => ("secret", "secretName"),
-    }
 }

@@ -17,7 +17,7 @@ const USER: i64 = 65_532;
 
 /// Puts attache into `container`, before its command.
 pub(super) fn add(work: &mut Work<'_>, container: &str) {
-    let base = work.job.base;
+    let base = work.task.base;
     let Some(found) = pod::container(base, container) else {
         return;
     };
@@ -50,7 +50,7 @@ pub(super) fn add(work: &mut Work<'_>, container: &str) {
         json!("exec"),
         json!("--serve"),
     ];
-    let flags = work.job.asked.flags.iter().map(|flag| exec_flag(flag));
+    let flags = work.task.asked.flags.iter().map(|flag| exec_flag(flag));
     wrapped.extend(flags.chain(work.flags.drain(..)).map(Value::String));
     wrapped.push(json!("--"));
     wrapped.extend_from_slice(command);
@@ -66,10 +66,10 @@ fn install(work: &mut Work<'_>) {
     work.mounts.push(mount(true));
     let container = json!({
         "name": "attache-install",
-        "image": work.job.image(),
+        "image": work.task.image(),
         "args": ["install", DIR],
-        "resources": resources(work.job),
-        "securityContext": security_context(work.job.base, USER),
+        "resources": resources(work.task),
+        "securityContext": security_context(work.task.base, USER),
         "volumeMounts": [{ "name": VOLUME, "mountPath": DIR }],
     });
     work.editor
