@@ -302,13 +302,16 @@ class Load(typing.NamedTuple):
     cpu: float
 
 
-def load(url, seconds, token=None):
-    """One run of wrk, 16 connections; a failed request ends the benchmark."""
+def load(url, seconds, token=None, script=None, connections=16):
+    """One run of wrk, by default with 16 connections and GET; a failed request ends the benchmark."""
     if not tool("wrk", "wrk"):
         sys.exit("wrk is needed (Debian: wrk)")
-    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "--latency", "--timeout", "30s", "-t1", "-c16", f"-d{seconds}s"]
+    command = ["taskset", "-c", str(LOAD_CORE), "wrk", "--latency", "--timeout", "30s", "-t1"]
+    command += [f"-c{connections}", f"-d{seconds}s"]
     if token:
         command += ["-H", f"Authorization: Bearer {token}"]
+    if script:
+        command += ["-s", str(script)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = run(*command, url)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

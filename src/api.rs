@@ -2,7 +2,7 @@
 //! knows neither watches nor who writes.
 //!
 //! Reading order: [`kv`] (objects and their keys), [`discover`] (services and their endpoints),
-//! [`push`] (who waits for a change of either), [`writes`], `health` (live, ready, metrics), `status`
+//! [`push`] (who waits for a change of either), [`writes`], [`health`] (live, ready, metrics), `status`
 //! (all of it for a person), `openapi` (all of it for a program), [`problem`] (every error); `fetch` and `held` are what reads share.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::store::{Reader, Scope};
 pub mod body;
 pub mod discover;
 mod fetch;
-mod health;
+pub mod health;
 mod held;
 pub mod kv;
 mod openapi;
@@ -101,7 +101,7 @@ impl Api {
 pub type Silence = Box<dyn Fn() -> Duration + Send + Sync>;
 
 /// A 200 that is true only now.
-fn fresh(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+pub fn fresh(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = whole(body);
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -1,5 +1,7 @@
 //! Prometheus metrics (OpenMetrics text), with label sets that are bounded by the configuration.
 
+pub mod webhook;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 

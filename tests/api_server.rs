@@ -34,6 +34,8 @@ mod injecting;
 mod kubectl;
 #[path = "api_server/restarts.rs"]
 mod restarts;
+#[path = "api_server/webhook.rs"]
+mod webhook;
 #[path = "api_server/writes.rs"]
 mod writes;
 

@@ -42,7 +42,7 @@ fn pod(documents: &[Value]) -> PodSpec {
 
 #[test]
 fn the_sidecar_manifest_is_well_formed_and_its_names_agree() {
-    let documents = documents("manifests/sidecar.yaml");
+    let documents = documents("manifests/examples/signal.yaml");
     assert_eq!(documents.len(), 5);
     let config: ConfigMap = of_kind(&documents, "ConfigMap");
     let account: ServiceAccount = of_kind(&documents, "ServiceAccount");
@@ -66,7 +66,7 @@ fn the_sidecar_manifest_is_well_formed_and_its_names_agree() {
 
 #[test]
 fn the_sidecar_is_native_hardened_and_may_signal_the_app() {
-    let pod = pod(&documents("manifests/sidecar.yaml"));
+    let pod = pod(&documents("manifests/examples/signal.yaml"));
     let sidecar = &pod.init_containers.unwrap()[0];
     assert_eq!(sidecar.restart_policy.as_deref(), Some("Always"));
     let probe = sidecar.startup_probe.as_ref().unwrap();

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{Answer, Api, fresh};
 use crate::metrics::{self, Scope};
+use crate::readiness::Readiness;
 use crate::store::Contact;
 
 #[derive(Serialize)]
@@ -24,31 +25,49 @@ struct Gauges {
     bytes: usize,
 }
 
+/// Answers `/-/live`: whoever answers is alive.
+#[must_use]
+pub fn live() -> Answer {
+    fresh("text/plain; charset=utf-8", "ok\n")
+}
+
+/// Answers `/-/ready`: 200, or 503 with the names of what is waited for.
+#[must_use]
+pub fn ready(readiness: &Readiness) -> Answer {
+    let pending = readiness.check().err();
+    let ready = Ready {
+        ready: pending.is_none(),
+        pending: pending.unwrap_or_default(),
+    };
+    // A struct of strings always serializes.
+    let mut body = serde_json::to_vec(&ready).unwrap_or_default();
+    body.push(b'\n');
+    let mut answer = fresh("application/json", body);
+    if !ready.ready {
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    answer
+}
+
+/// Answers `/-/metrics` with OpenMetrics text.
+#[must_use]
+pub fn metrics(text: String) -> Answer {
+    fresh(metrics::CONTENT_TYPE, text)
+}
+
 // === impl Api ===
 
 impl Api {
     /// Answers `/-/live`: whoever answers is alive.
     #[must_use]
     pub fn live(&self) -> Answer {
-        fresh("text/plain; charset=utf-8", "ok\n")
+        live()
     }
 
     /// Answers `/-/ready`: 200, or 503 with the names of what is waited for.
     #[must_use]
     pub fn ready(&self) -> Answer {
-        let pending = self.readiness.check().err();
-        let ready = Ready {
-            ready: pending.is_none(),
-            pending: pending.unwrap_or_default(),
-        };
-        // A struct of strings always serializes.
-        let mut body = serde_json::to_vec(&ready).unwrap_or_default();
-        body.push(b'\n');
-        let mut answer = fresh("application/json", body);
-        if !ready.ready {
-            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        }
-        answer
+        ready(&self.readiness)
     }
 
     /// Answers `/-/metrics`, the scopes' gauges taken from the newest snapshot.
@@ -59,7 +78,7 @@ impl Api {
             let seconds = silence().as_secs_f64();
             self.metrics.upstream_silence.set(seconds);
         }
-        fresh(metrics::CONTENT_TYPE, self.metrics.encode())
+        metrics(self.metrics.encode())
     }
 
     fn update_scopes(&self) {

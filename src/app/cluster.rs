@@ -5,14 +5,13 @@ use std::io::{Read, Write};
 use anyhow::Context as _;
 use tracing::info;
 
-use super::Fatal;
-use super::commands::handler;
+use super::commands::{Asked, Stop};
+use super::{Fatal, guards};
 use crate::config::{Connection, Doctor, Inject, Kubernetes, Uninject, Webhook};
 use crate::doctor::{self, Severity};
 use crate::inject::command;
 use crate::upstream::{Upstream, Version};
 use crate::webhook::Server;
-use tokio::signal::unix::SignalKind;
 
 /// `attache inject`. `say` gets the report.
 ///
@@ -54,19 +53,28 @@ pub fn uninject(
 /// # Errors
 /// [`Fatal`].
 pub async fn webhook(webhook: Webhook) -> Result<(), Fatal> {
-    let mut term = handler(SignalKind::terminate())?;
-    let mut int = handler(SignalKind::interrupt())?;
-    let upstream = upstream(&webhook.connection).await?;
-    let server = Server::bind(webhook, upstream).await;
-    let server = server.map_err(anyhow::Error::from)?;
-    info!(address = %server.address(), "started");
-    let stop = async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
+    let mut signals = Stop::new()?;
+    guards::raise_open_files();
+    let binding = async {
+        let upstream = upstream(&webhook.connection).await?;
+        let server = Server::bind(webhook, upstream).await;
+        Ok::<_, Fatal>(server.map_err(anyhow::Error::from)?)
     };
-    Ok(server.run(stop).await.map_err(anyhow::Error::from)?)
+    let server = tokio::select! {
+        server = binding => server?,
+        () = signals.next() => return Ok(()),
+    };
+    info!(address = %server.address(), "started");
+    let serving = async |stop: Asked| {
+        server
+            .run(async {
+                // A dropped sender asks for the same.
+                let _ = stop.await;
+            })
+            .await
+    };
+    let served = signals.serve(serving).await;
+    Ok(served.unwrap_or(Ok(())).map_err(anyhow::Error::from)?)
 }
 
 /// `attache doctor`.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::{App, Bound, Fatal};
@@ -24,35 +25,21 @@ pub async fn run(config: Config) -> Result<u8, Fatal> {
         return run_command(config).await;
     }
     // Before anything else, so that an early SIGTERM is an orderly end, too.
-    let mut term = handler(SignalKind::terminate())?;
-    let mut int = handler(SignalKind::interrupt())?;
-    let mut next = async || {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-        }
-    };
+    let mut signals = Stop::new()?;
     let app = tokio::select! {
         app = App::start(config) => app?,
-        () = next() => return Ok(0),
+        () = signals.next() => return Ok(0),
     };
     announce(app.bound());
-    let (first, stop) = tokio::sync::oneshot::channel::<()>();
-    let running = app.run(async {
-        // A dropped sender asks for the same.
-        let _ = stop.await;
-    });
-    let signals = async {
-        next().await;
-        info!("asked to stop; a second signal ends attache at once");
-        drop(first);
-        next().await;
-        warn!("asked to stop again: ending without draining");
+    let serving = async |stop: Asked| {
+        app.run(async {
+            // A dropped sender asks for the same.
+            let _ = stop.await;
+        })
+        .await
     };
-    tokio::select! {
-        result = running => result.map(|()| 0),
-        () = signals => Ok(0),
-    }
+    let served = signals.serve(serving).await;
+    served.unwrap_or(Ok(())).map(|()| 0)
 }
 
 /// `attache exec`: stdout belongs to the command, and signals go to it.
@@ -81,7 +68,52 @@ fn announce(bound: &Bound) {
     let _ = writeln!(std::io::stdout(), "Starting to serve on {place}");
 }
 
-pub(super) fn handler(kind: SignalKind) -> Result<Signal, Fatal> {
+/// Told by the first signal.
+pub(super) type Asked = oneshot::Receiver<()>;
+
+/// SIGTERM and SIGINT, which ask attache to stop.
+pub(super) struct Stop {
+    term: Signal,
+    int: Signal,
+}
+
+// === impl Stop ===
+
+impl Stop {
+    /// Handles them from now on.
+    pub(super) fn new() -> Result<Self, Fatal> {
+        Ok(Self {
+            term: handler(SignalKind::terminate())?,
+            int: handler(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next of either.
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+
+    /// Awaits `serving`, which is told of the first signal; a second one ends it at once: `None`.
+    pub(super) async fn serve<T>(mut self, serving: impl AsyncFnOnce(Asked) -> T) -> Option<T> {
+        let (first, stop) = oneshot::channel();
+        let signals = async {
+            self.next().await;
+            info!("asked to stop; a second signal ends attache at once");
+            drop(first);
+            self.next().await;
+            warn!("asked to stop again: ending without draining");
+        };
+        tokio::select! {
+            ended = serving(stop) => Some(ended),
+            () = signals => None,
+        }
+    }
+}
+
+fn handler(kind: SignalKind) -> Result<Signal, Fatal> {
     Ok(signal(kind).context("cannot handle signals")?)
 }
 
