@@ -4,16 +4,35 @@
 //! A pod here is raw JSON, `{"metadata": …, "spec": …}`: a Pod, or the template of a workload. What
 //! attache does not know in it stays as it is.
 //!
-//! Reading order: [`inject`], then what it asks (`refusal`), what it adds (`sidecar`, `files`, `token`,
-//! `wrapped`), and how [`uninject`] finds that again (`record`); then objects of all kinds (`command`).
+//! Reading order: [`inject`], then which pods get none (`refusal`); [`work`], one injection as it goes
+//! on, and what it adds: `files`, `token`, `user`, `sidecar` with its `resources`, or `wrapped`; its
+//! `warnings`. Every edit is made by `editor`, which notes what takes it back; `record` keeps that on the
+//! pod. `pod` reads pods, `patch` says what changed. Then objects of all kinds (`command`).
 
 pub mod command;
+
+mod editor;
+mod files;
+mod patch;
+mod pod;
+mod record;
+mod refusal;
+mod resources;
+mod sidecar;
+mod token;
+mod user;
+mod warnings;
+mod work;
+mod wrapped;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::config::{Faults, Platform};
+use crate::config::{self, Faults, PREFIX, Platform};
+pub use patch::patch;
+use record::Record;
+use work::Job;
 
 /// The label that asks for a sidecar, on a pod or its namespace: `enabled` or `disabled`.
 pub const LABEL: &str = "attache.dev/inject";
@@ -28,6 +47,13 @@ pub struct Surroundings {
     pub is_job: bool,
     /// Whether the nodes run native sidecars (Kubernetes 1.29).
     pub native: bool,
+    /// Annotations that are written onto the pod where it has none of the same name, over
+    /// `annotations`, and taken off by [`uninject`]; by their names without `attache.dev/`. Those of an
+    /// earlier injection stay unless named again.
+    pub write: BTreeMap<String, String>,
+    /// Whether the API server's ServiceAccount admission has been there before, as it has when a
+    /// webhook is called: where no container has a token by then, the sidecar brings its own.
+    pub admitted: bool,
 }
 
 /// What became of a pod.
@@ -101,13 +127,67 @@ pub fn inject(
     surroundings: &Surroundings,
     platform: &Platform,
 ) -> Result<Outcome, Faults> {
-    let _ = (pod, surroundings, platform);
-    Ok(Outcome::Skipped(Skip::NothingAsked))
+    inject_by(env!("CARGO_PKG_VERSION"), pod, surroundings, platform)
 }
 
 /// The pod without what [`inject`] added; `None` if there is nothing of it.
 #[must_use]
 pub fn uninject(pod: &Value) -> Option<Value> {
-    let _ = pod;
-    None
+    Record::of(pod).map(|record| record.taken_out(pod))
+}
+
+/// As [`inject`], by attache of that version.
+fn inject_by(
+    version: &str,
+    pod: &Value,
+    surroundings: &Surroundings,
+    platform: &Platform,
+) -> Result<Outcome, Faults> {
+    pod::check(pod)?;
+    let earlier = Record::of(pod);
+    let base = uninject(pod).unwrap_or_else(|| pod.clone());
+    if let Some(skip) = refusal::of(&base) {
+        return Ok(Outcome::Skipped(skip));
+    }
+    // What an earlier injection wrote stays: a webhook sees pods of templates that a command wrote to.
+    let mut write = earlier
+        .as_ref()
+        .map_or_else(BTreeMap::new, |record| record.written(pod));
+    write.extend(surroundings.write.clone());
+    let asked = config::asked(&annotations(&base, &write, surroundings))?;
+    if asked.is_nothing() {
+        return Ok(Outcome::Skipped(Skip::NothingAsked));
+    }
+    if refusal::is_endless(&base, surroundings, &asked) {
+        return Ok(Outcome::Skipped(Skip::Endless));
+    }
+    let job = Job {
+        base: &base,
+        asked: &asked,
+        surroundings,
+        platform,
+        version,
+    };
+    let (injection, record) = job.done(&write)?;
+    Ok(match earlier {
+        Some(earlier) if earlier.is_of(&record, pod) => Outcome::Unchanged,
+        _ => Outcome::Injected(injection),
+    })
+}
+
+/// What holds for a pod: its own annotations over those to be written over those around it.
+fn annotations(
+    base: &Value,
+    write: &BTreeMap<String, String>,
+    surroundings: &Surroundings,
+) -> BTreeMap<String, String> {
+    let mut all = surroundings.annotations.clone();
+    all.extend(write.clone());
+    let own = base["metadata"]["annotations"].as_object();
+    for (name, value) in own.into_iter().flatten() {
+        if let (Some(name), Some(text)) = (name.strip_prefix(PREFIX), value.as_str()) {
+            all.insert(name.to_owned(), text.to_owned());
+        }
+    }
+    all
 }

@@ -194,7 +194,11 @@ fn level(text: &str) -> Result<i8, String> {
 }
 
 /// The entries of `configMaps` or `secrets`: a string as the flag's, or a mapping.
-fn entries(list: Option<&Node>, kind: ObjectKind, faults: &mut Faults) -> Option<Vec<Entry>> {
+pub(crate) fn entries(
+    list: Option<&Node>,
+    kind: ObjectKind,
+    faults: &mut Faults,
+) -> Option<Vec<Entry>> {
     let items = list?.items().iter();
     Some(items.filter_map(|item| entry(item, kind, faults)).collect())
 }

@@ -33,6 +33,32 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
     ))
 }
 
+/// Checks the name of a container: an RFC 1123 label.
+///
+/// # Errors
+/// A sentence that says what such a name may hold.
+pub(crate) fn container(text: &str) -> Result<String, String> {
+    if is_label(text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{text:?} is not a container's name: use at most 63 lower-case letters, digits and '-', a letter or digit at both ends"
+    ))
+}
+
+/// Checks the name of an image no further than that it is one word, as the API server does.
+///
+/// # Errors
+/// It is empty or has white space in it.
+pub(crate) fn image(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err(format!(
+            "{text:?} is not an image: write it without white space, as registry.example/attache:1.0"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 /// Reads `[NS/]NAME`.
 ///
 /// # Errors
@@ -57,7 +83,7 @@ pub(crate) fn named(kind: ObjectKind, text: &str) -> Result<NamedObject, String>
         Some((text, "optional")) => (text, true),
         Some((_, other)) => {
             return Err(format!(
-                "{other:?} is not known after a name: write NAME or NAME,optional, and give the flag again for another object"
+                "{other:?} is not known after a name: write NAME or NAME,optional, and another object apart from it"
             ));
         }
         None => (text, false),

@@ -134,21 +134,25 @@ impl Node {
 
 /// `unknown key "prot"; did you mean port?`, or all the known ones if none is near.
 fn unknown(key: &str, known: &[&str]) -> String {
-    let nearest = known
+    match nearest(key, known) {
+        Some(candidate) => format!("unknown key {key:?}; did you mean {candidate}?"),
+        None => format!("unknown key {key:?}; known here: {}", known.join(", ")),
+    }
+}
+
+/// The known word that `word` may be a slip for.
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
         .iter()
         .map(|candidate| {
             (
-                strsim::osa_distance(&key.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
+                strsim::osa_distance(&word.to_lowercase(), &candidate.to_lowercase()),
+                *candidate,
             )
         })
-        .min_by_key(|(distance, _)| *distance);
-    match nearest {
-        Some((distance, candidate)) if distance <= 1 + candidate.len() / 3 => {
-            format!("unknown key {key:?}; did you mean {candidate}?")
-        }
-        _ => format!("unknown key {key:?}; known here: {}", known.join(", ")),
-    }
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 3)
+        .map(|(_, candidate)| candidate)
 }
 
 // === impl Fields ===

@@ -1,0 +1,218 @@
+//! One injection while it goes on: from what is asked to the edits of the pod.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::editor::{Editor, Place};
+use super::pod::{self, containers, name};
+use super::record::{self, Record};
+use super::{Injection, Surroundings, files, refusal, sidecar, token, user, warnings, wrapped};
+use crate::config::{Action, RestartAction};
+use crate::config::{Asked, Faults, ObjectKind, PREFIX, Platform};
+
+/// Where attache keeps what outlives its container.
+const STATE_DIR: &str = "/var/lib/attache";
+/// Where the configuration file is.
+const CONFIG_DIR: &str = "/etc/attache";
+
+/// What is around an injection.
+pub(super) struct Job<'a> {
+    /// The pod, without what was injected before.
+    pub(super) base: &'a Value,
+    pub(super) asked: &'a Asked,
+    pub(super) surroundings: &'a Surroundings,
+    pub(super) platform: &'a Platform,
+    /// attache's own.
+    pub(super) version: &'a str,
+}
+
+/// What was found and done so far.
+pub(super) struct Work<'a> {
+    pub(super) job: &'a Job<'a>,
+    pub(super) editor: Editor,
+    /// Mounts of the container that attache runs in.
+    pub(super) mounts: Vec<Value>,
+    /// Flags beside those that annotations say.
+    pub(super) flags: Vec<String>,
+    pub(super) faults: Faults,
+    pub(super) warnings: Vec<String>,
+}
+
+// === impl Job ===
+
+impl Job<'_> {
+    /// The pod with its sidecar, and what is noted about it.
+    ///
+    /// # Errors
+    /// What keeps annotations from being fulfilled in this pod.
+    pub(super) fn done(
+        &self,
+        write: &std::collections::BTreeMap<String, String>,
+    ) -> Result<(Injection, Record), Faults> {
+        let mut work = Work {
+            job: self,
+            editor: Editor::new(self.base.clone()),
+            mounts: Vec::new(),
+            flags: Vec::new(),
+            faults: Faults::default(),
+            warnings: Vec::new(),
+        };
+        record::write(&mut work.editor, self.base, write);
+        refusal::check_rules(self.asked, self.platform, &mut work.faults);
+        work.check_containers();
+        work.directories();
+        files::add(&mut work);
+        token::add(&mut work);
+        files::add_awaited(&mut work);
+        warnings::add(&mut work);
+        if let Some(container) = &self.asked.exec_container {
+            wrapped::add(&mut work, container);
+        } else {
+            let user = user::add(&mut work);
+            sidecar::add(&mut work, user);
+        }
+        work.endpoint();
+        if !work.faults.is_empty() {
+            return Err(work.faults);
+        }
+        let (pod, record) = Record::note(work.editor, self.version);
+        let warnings = work.warnings;
+        Ok((Injection { pod, warnings }, record))
+    }
+
+    /// The image of what is added.
+    pub(super) fn image(&self) -> &str {
+        self.asked.image.as_deref().unwrap_or(&self.platform.image)
+    }
+
+    /// Whether attache takes the place of this container's command.
+    pub(super) fn is_wrapped(&self, container: &Value) -> bool {
+        self.asked.exec_container.as_deref() == Some(name(container))
+    }
+
+    /// Whether a rule finds processes of other containers.
+    pub(super) fn finds_processes(&self) -> bool {
+        let mut rules = self.asked.config.on_change.iter();
+        rules.any(|rule| {
+            matches!(
+                rule.action,
+                Action::Signal(_) | Action::Restart(RestartAction::Process { .. })
+            )
+        })
+    }
+}
+
+// === impl Work ===
+
+impl Work<'_> {
+    /// Adds a fault of one annotation.
+    pub(super) fn fault(&mut self, annotation: &str, what: impl std::fmt::Display) {
+        self.faults.add(format!("{PREFIX}{annotation}"), what);
+    }
+
+    /// Adds a volume, `what` beside its name.
+    pub(super) fn volume(&mut self, name: &str, kind: &str, what: Value) {
+        if pod::volume(self.job.base, name).is_some() {
+            let fault = "the pod has a volume of this name, which attache's are called: rename it";
+            self.faults.add(format!("volume {name}"), fault);
+            return;
+        }
+        let volume = json!({ "name": name, kind: what });
+        self.editor.add("/spec/volumes", Place::Last, volume);
+    }
+
+    /// Adds an item to a list of one of the app's containers.
+    pub(super) fn add_to(&mut self, container: &str, list: &str, place: Place, item: Value) {
+        let path = format!("{}/{list}", container_path(container));
+        self.editor.add(&path, place, item);
+    }
+
+    /// Whether attache's own container mounts something at `path` already.
+    pub(super) fn mounts_at(&self, path: &Path) -> bool {
+        self.mounts
+            .iter()
+            .any(|mount| pod::mount_path(mount) == path)
+    }
+
+    /// The containers that annotations name must be there.
+    fn check_containers(&mut self) {
+        let asked = self.job.asked;
+        for (annotation, wanted) in [
+            ("exec-container", &asked.exec_container),
+            ("target-container", &asked.target_container),
+        ] {
+            let Some(wanted) = wanted else { continue };
+            if pod::container(self.job.base, wanted).is_none() {
+                let names = pod::container_names(self.job.base);
+                let fault = format!("the pod has no container {wanted}, but {names}");
+                self.fault(annotation, fault);
+            }
+        }
+        if let (Some(exec), Some(target)) = (&asked.exec_container, &asked.target_container)
+            && exec != target
+        {
+            let fault = format!(
+                "under {PREFIX}exec-container signals reach the processes of {exec} alone: drop this"
+            );
+            self.fault("target-container", fault);
+        }
+    }
+
+    /// The directories of attache's own: what it keeps, and its configuration file.
+    fn directories(&mut self) {
+        self.volume("attache-state", "emptyDir", json!({ "sizeLimit": "64Mi" }));
+        self.mounts
+            .push(json!({ "name": "attache-state", "mountPath": STATE_DIR }));
+        self.flags.push(format!("--state-dir={STATE_DIR}"));
+        if let Some(config) = &self.job.asked.config_file {
+            self.volume("attache-config", "configMap", json!({ "name": config }));
+            self.mounts.push(
+                json!({ "name": "attache-config", "mountPath": CONFIG_DIR, "readOnly": true }),
+            );
+            self.flags
+                .push(format!("--config={CONFIG_DIR}/attache.yaml"));
+        }
+    }
+
+    /// Tells the app's containers where attache is. First in their lists, so that other variables can
+    /// be made of it by `$(ATTACHE_ENDPOINT)`.
+    fn endpoint(&mut self) {
+        let port = self.job.asked.config.serve.port;
+        let variable = json!({
+            "name": "ATTACHE_ENDPOINT",
+            "value": format!("http://127.0.0.1:{port}"),
+        });
+        for container in containers(self.job.base) {
+            if !has_variable(container, "ATTACHE_ENDPOINT") {
+                self.add_to(name(container), "env", Place::First, variable.clone());
+            }
+        }
+    }
+}
+
+/// The path of one of the app's containers, for the editor.
+pub(super) fn container_path(container: &str) -> String {
+    format!("/spec/containers/{}", super::editor::escaped(container))
+}
+
+/// Whether a container says a variable of that name.
+pub(super) fn has_variable(container: &Value, variable: &str) -> bool {
+    let mut env = pod::list(container, "env").iter();
+    env.any(|one| name(one) == variable)
+}
+
+/// The variables by which attache knows its pod.
+pub(super) fn pod_variables() -> [Value; 2] {
+    [("POD_NAME", "metadata.name"), ("POD_NAMESPACE", "metadata.namespace")].map(
+        |(variable, field)| json!({ "name": variable, "valueFrom": { "fieldRef": { "fieldPath": field } } }),
+    )
+}
+
+/// What a volume of that kind of object is called in a pod's spec, and the field of its name.
+pub(super) fn volume_kind(kind: ObjectKind) -> (&'static str, &'static str) {
+    match kind {
+        ObjectKind::ConfigMap => ("configMap", "name"),
+        ObjectKind::Secret => ("secret", "secretName"),
+    }
+}
