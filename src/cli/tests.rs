@@ -417,3 +417,50 @@ fn help_version_and_completions_are_text() {
     let script = completions(clap_complete::Shell::Bash);
     assert!(String::from_utf8(script).unwrap().contains("--on-change"));
 }
+
+#[test]
+fn the_operators_commands_take_the_environment_as_well() {
+    let command = |args: &[&str], environment: &[(&str, &str)]| {
+        let args = ["attache"].iter().chain(args).map(OsString::from);
+        let environment = environment
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        match parse(args, environment) {
+            Parsed::Command {
+                command: Some(command),
+                faults,
+            } if faults.is_empty() => command,
+            other => panic!("{other:?}"),
+        }
+    };
+    let environment = [
+        ("ATTACHE_SET", "configmaps=web\n\non-change=signal: nginx\n"),
+        ("ATTACHE_IMAGE", "attache:1"),
+        ("ATTACHE_DIFF", "true"),
+        ("ATTACHE_FILENAME", "a\nb"),
+        ("ATTACHE_POD_NAME", "web-0"),
+    ];
+    let Command::Inject(inject) = command(&["inject", "--image=attache:2"], &environment) else {
+        panic!("not inject");
+    };
+    assert_eq!(inject.set, ["configmaps=web", "on-change=signal: nginx"]);
+    assert_eq!(inject.injection.image.as_deref(), Some("attache:2"));
+    assert!(inject.diff && !inject.rbac);
+    assert_eq!(inject.from_env, ["filename", "set", "diff"]);
+
+    let Command::Webhook(webhook) = command(
+        &["webhook"],
+        // A Service named attache in the same namespace says nothing.
+        &[("ATTACHE_PORT", "tcp://10.0.0.1:443"), ("ATTACHE_SET", "")],
+    ) else {
+        panic!("not webhook");
+    };
+    assert!(webhook.port.is_none() && webhook.set.is_empty() && webhook.from_env.is_empty());
+
+    let Command::Doctor(doctor) = command(&["doctor", "po/web"], &environment) else {
+        panic!("not doctor");
+    };
+    assert_eq!(doctor.targets, ["po/web"]);
+    assert_eq!(doctor.run.pod_name.as_deref(), Some("web-0"));
+    assert_eq!(doctor.run.from_env, ["pod-name"]);
+}

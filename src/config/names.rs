@@ -46,6 +46,19 @@ pub(crate) fn container(text: &str) -> Result<String, String> {
     ))
 }
 
+/// Checks the name of a Service: an RFC 1035 label.
+///
+/// # Errors
+/// A sentence that says what such a name may hold.
+pub(crate) fn service(text: &str) -> Result<String, String> {
+    if is_label(text) && text.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "{text:?} is not a Service's name: use at most 63 lower-case letters, digits and '-', a letter first, no '-' last"
+    ))
+}
+
 /// Checks the name of an image no further than that it is one word, as the API server does.
 ///
 /// # Errors

@@ -59,7 +59,7 @@ fn list(node: &Node, faults: &mut Faults) -> ResourceList {
     let mut list = ResourceList::new();
     for (name, node) in entries {
         let pages = name.strip_prefix(HUGE_PAGES);
-        if !NAMES.contains(&name.as_str()) && !pages.is_some_and(|size| nanos(size).is_some()) {
+        if !NAMES.contains(&name.as_str()) && pages.is_none_or(|size| nanos(size).is_none()) {
             let fault = format!(
                 "{name:?} is not known: use cpu, memory, ephemeral-storage or hugepages-SIZE"
             );
