@@ -63,6 +63,8 @@ pub(super) fn surroundings(
         annotations,
         is_job,
         native,
+        admitted: true,
+        ..Surroundings::default()
     };
     (surroundings, platform)
 }
