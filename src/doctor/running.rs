@@ -54,9 +54,7 @@ impl Invocation {
     pub(super) fn variable(&self, name: &str) -> Option<&OsStr> {
         let mut variables = self.environment.iter();
         let (_, value) = variables.find(|(variable, _)| variable == name)?;
-        Some(value)
-            .map(OsString::as_os_str)
-            .filter(|value| !value.is_empty())
+        (!value.is_empty()).then_some(value.as_os_str())
     }
 
     /// The path of its configuration file.
