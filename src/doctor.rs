@@ -1,8 +1,33 @@
 //! `attache doctor`: what keeps attache from working, and how to mend it.
+//!
+//! It looks [`here`], at the attache beside it, or at a [`cluster`] from outside. Each check is a small
+//! function that returns findings, and takes what was read before: `fit` (a pod's spec), `needs` and `access`
+//! (rights), `named` (objects and keys), `webhook`, `carry` (which pods have an attache), `credentials`,
+//! `directories`, `port`, `versions`.
 
 use std::io::Write;
 
 use crate::config::Doctor;
+
+mod access;
+mod api;
+mod carry;
+mod cluster;
+mod credentials;
+mod directories;
+mod findings;
+mod fit;
+mod here;
+mod named;
+mod needs;
+mod pod;
+mod port;
+mod running;
+mod targets;
+mod versions;
+mod webhook;
+
+use findings::Findings;
 
 /// How bad it is; the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,10 +36,10 @@ pub enum Severity {
     Fine,
     /// It works, and may not as it was meant: 0.
     Warning,
+    /// It could not be found out, and nothing worse was found: 2.
+    Unknown,
     /// Something does not work: 1.
     Error,
-    /// It could not be found out: 2.
-    Unknown,
 }
 
 /// Looks at what `doctor` names, and prints a finding a line, the worst first, to `out`.
@@ -22,8 +47,16 @@ pub enum Severity {
 /// # Errors
 /// Standard output is closed.
 pub async fn examine(doctor: &Doctor, out: &mut impl Write) -> std::io::Result<Severity> {
-    let _ = (doctor, out);
-    Ok(Severity::Fine)
+    let mut findings = Findings::default();
+    let is_here = match &doctor.here {
+        Some(here) => here::examine(here, &doctor.cluster.connection, &mut findings).await,
+        None => false,
+    };
+    if !is_here {
+        cluster::examine(&doctor.cluster, &mut findings).await;
+    }
+    findings.print(out)?;
+    Ok(findings.severity())
 }
 
 // === impl Severity ===
@@ -36,6 +69,26 @@ impl Severity {
             Self::Fine | Self::Warning => 0,
             Self::Error => 1,
             Self::Unknown => 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use crate::cli::{self, Parsed};
+    use crate::config::{self, Config, Job};
+
+    /// The configuration of `attache run` with these arguments.
+    pub(super) fn config(args: &[&str]) -> Config {
+        let all = ["attache", "run"].iter().chain(args).map(OsString::from);
+        let Parsed::Command { command, faults } = cli::parse(all, []) else {
+            panic!("{args:?} print a text");
+        };
+        match config::load(command, faults) {
+            Ok(Job::Run(config)) => *config,
+            other => panic!("{args:?}: {other:?}"),
         }
     }
 }

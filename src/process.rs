@@ -9,6 +9,7 @@ mod children;
 mod dispositions;
 mod find;
 mod handle;
+mod look;
 mod stop;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use crate::config::{ProcessMatch, SignalAction};
 pub use children::{Child, Children, Orphans};
 pub(crate) use dispositions::Dispositions;
 use find::Candidate;
+pub use look::{Running, attaches, rehearse};
 pub use stop::{Instance, Older, StopError, Stopped, stop};
 
 /// The inode of the PID namespace that the kernel boots with (`PROC_PID_INIT_INO` in Linux'
@@ -225,23 +227,29 @@ impl Opened {
         match pidfd_send_signal(&self.handle, signal) {
             Ok(()) => Ok(true),
             Err(Errno::SRCH) => Ok(false),
-            Err(Errno::PERM | Errno::ACCESS) => {
-                let ours = rustix::process::geteuid().as_raw();
-                Err(SignalError::NotPermitted {
-                    process: self.process.clone(),
-                    theirs: self.dispositions.uid,
-                    ours,
-                    also: if self.dispositions.uid == ours {
-                        "; the UIDs being the same, a seccomp, AppArmor or SELinux profile forbids it"
-                    } else {
-                        ""
-                    },
-                })
-            }
-            Err(error) => Err(SignalError::Failed {
-                process: self.process.clone(),
-                error: format!("pidfd_send_signal: {error}"),
-            }),
+            Err(error) => Err(self.refused(error)),
+        }
+    }
+
+    /// What the kernel's answer to a signal means.
+    fn refused(&self, error: Errno) -> SignalError {
+        let process = self.process.clone();
+        if !matches!(error, Errno::PERM | Errno::ACCESS) {
+            return SignalError::Failed {
+                process,
+                error: format!("cannot be signalled: {error}"),
+            };
+        }
+        let ours = rustix::process::geteuid().as_raw();
+        SignalError::NotPermitted {
+            process,
+            theirs: self.dispositions.uid,
+            ours,
+            also: if self.dispositions.uid == ours {
+                "; the UIDs being the same, a seccomp, AppArmor or SELinux profile forbids it"
+            } else {
+                ""
+            },
         }
     }
 }

@@ -5,6 +5,7 @@
 //! 250 streams on one and a list must always find a free one.
 
 mod body;
+mod budget;
 mod call;
 mod connection;
 mod credentials;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use crate::config;
 
 pub use body::RequestBody;
+pub use budget::Budget;
 pub use call::CallError;
 pub use credentials::{CredentialsError, pod_namespace};
 pub use heard::Heard;

@@ -26,6 +26,8 @@ mod crash;
 mod differential;
 #[path = "api_server/discovery.rs"]
 mod discovery;
+#[path = "api_server/doctor.rs"]
+mod doctor;
 #[path = "api_server/examples.rs"]
 mod examples;
 #[path = "api_server/injecting.rs"]

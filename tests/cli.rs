@@ -433,3 +433,29 @@ fn set_reads_standard_input() {
     );
     assert!(serving.join().unwrap().starts_with("POST /kv/a/web "));
 }
+
+#[test]
+fn the_doctor_says_when_there_is_nothing_to_look_at() {
+    let home = tempfile::tempdir().unwrap();
+    for args in [
+        &["doctor", "--configmap=web", "--port=0"][..],
+        &["doctor", "--pods"],
+    ] {
+        let mut command = attache(args);
+        command.env("HOME", home.path());
+        let (code, stdout, stderr) = output(command);
+        assert_eq!((code, stderr.as_str()), (2, ""), "{stdout}");
+        let first = stdout.lines().next().unwrap();
+        assert!(
+            first.starts_with("unknown: no API server is configured: give --kubeconfig"),
+            "{stdout}"
+        );
+        assert!(
+            stdout.lines().last().unwrap().starts_with("1 unknown"),
+            "{stdout}"
+        );
+    }
+    let (code, stdout, stderr) = output(attache(&["doctor", "--pods", "--configuration=A"]));
+    assert_eq!((code, stdout.as_str()), (64, ""));
+    assert!(stderr.contains("--configuration"), "{stderr}");
+}

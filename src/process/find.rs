@@ -81,7 +81,7 @@ impl Candidate {
         self.pid == 1 && self.comm == "pause"
     }
 
-    fn is_named(&self, name: &str) -> bool {
+    pub(super) fn is_named(&self, name: &str) -> bool {
         let by_file = match &self.exe {
             Some(exe) => exe == name,
             // Another user's executable cannot be read; its name, cut short, always can.
@@ -135,7 +135,7 @@ fn masters(mut matching: Vec<Candidate>) -> Vec<Candidate> {
 }
 
 /// Every process but attache.
-fn everybody() -> Vec<Candidate> {
+pub(super) fn everybody() -> Vec<Candidate> {
     let own = own_pid();
     std::fs::read_dir("/proc")
         .into_iter()

@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::objects::{Budget, List, Named, Pod};
+use super::objects::{List, Named, Pod};
 use super::written::{Version, VersionInfo};
 use crate::store::ObjectRef;
-use crate::upstream::{Lease, Upstream};
+use crate::upstream::{Budget, Lease, Upstream};
 use call::{Call, RESERVED};
 pub use error::ApiError;
 

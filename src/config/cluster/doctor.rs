@@ -2,7 +2,7 @@
 
 use super::super::errors::Faults;
 use super::super::flags::Reader;
-use super::super::model::{Doctor, Namespaces};
+use super::super::model::{Cluster, Doctor, Here, Namespaces};
 use super::super::{check, connection, names};
 use super::{CONFIGURATION, objects};
 use crate::cli;
@@ -14,39 +14,55 @@ pub(crate) fn doctor(args: &cli::Doctor, faults: &mut Faults) -> Option<Doctor> 
         .iter()
         .filter_map(|text| faults.take("KIND/NAME", objects::target(text)))
         .collect();
-    if args.targets.is_empty() && !args.pods && !args.all_namespaces {
-        let given = names_something(&args.run);
-        let config = check::run(&args.run, faults)?;
-        return Some(Doctor::Here {
-            config: given.then(|| Box::new(config)),
-        });
-    }
-    let mut reader = Reader::new(&args.run.from_env, faults);
+    let here = if args.targets.is_empty() && !args.pods && !args.all_namespaces {
+        Some(Here {
+            explicit: names_something(&args.run),
+            config: Box::new(check::run(&args.run, faults)?),
+        })
+    } else {
+        None
+    };
+    // What both read is a fault once.
+    let mut again = Faults::default();
+    let found = match &here {
+        Some(_) => &mut again,
+        None => &mut *faults,
+    };
+    let mut reader = Reader::new(&args.run.from_env, found);
     let settings = connection::flags(&args.run.connection, &mut reader);
     let namespace = super::namespace(&args.run.connection, &mut reader);
+    let connection = connection::connection(settings, found);
+    let mut reader = Reader::new(&args.run.from_env, faults);
     let configuration = reader.one("configuration", args.configuration.as_deref(), names::name);
-    Some(Doctor::Cluster {
-        targets,
-        namespaces: match (args.all_namespaces, namespace) {
-            (true, _) => Namespaces::All,
-            (false, Some(namespace)) => Namespaces::Named(namespace),
-            (false, None) => Namespaces::Default,
+    Some(Doctor {
+        here,
+        cluster: Cluster {
+            targets,
+            namespaces: match (args.all_namespaces, namespace) {
+                (true, _) => Namespaces::All,
+                (false, Some(namespace)) => Namespaces::Named(namespace),
+                (false, None) => Namespaces::Default,
+            },
+            configuration: configuration.unwrap_or_else(|| CONFIGURATION.to_owned()),
+            connection,
         },
-        configuration: configuration.unwrap_or_else(|| CONFIGURATION.to_owned()),
-        connection: Box::new(connection::connection(settings, faults)),
     })
 }
 
-/// Whether these are a sidecar's flags, rather than those that say which API server to ask.
+/// Whether the command line has a sidecar's flags, rather than those that say which API server to ask.
+/// The environment is that of the container, and has them for the attache in it.
 fn names_something(run: &cli::Run) -> bool {
-    let lists = [
-        &run.configmap,
-        &run.secret,
-        &run.configmap_selector,
-        &run.secret_selector,
-        &run.mount,
-        &run.files,
-        &run.on_change,
+    let given = [
+        ("configmap", !run.configmap.is_empty()),
+        ("secret", !run.secret.is_empty()),
+        ("configmap-selector", !run.configmap_selector.is_empty()),
+        ("secret-selector", !run.secret_selector.is_empty()),
+        ("mount", !run.mount.is_empty()),
+        ("files", !run.files.is_empty()),
+        ("on-change", !run.on_change.is_empty()),
+        ("config", run.config.is_some()),
+        ("dir", run.dir.is_some()),
     ];
-    lists.into_iter().any(|list| !list.is_empty()) || run.config.is_some() || run.dir.is_some()
+    let mut given = given.into_iter().filter(|(_, given)| *given);
+    given.any(|(flag, _)| !run.from_env.iter().any(|name| name == flag))
 }

@@ -367,34 +367,33 @@ fn a_webhook_keeps_its_own_certificate_unless_one_is_mounted() {
 
 #[test]
 fn the_doctor_looks_here_unless_told_where() {
-    let here = |args: &[&str], environment: &[(&str, &str)]| match doctor_of(args, environment) {
-        Doctor::Here { config } => config.map(|config| config.source.objects.len()),
-        other => panic!("{other:?}"),
+    let here = |args: &[&str], environment: &[(&str, &str)]| {
+        let here = doctor_of(args, environment).here.unwrap();
+        (here.config.source.objects.len(), here.explicit)
     };
-    assert_eq!(here(&[], &[]), None);
-    assert_eq!(here(&["--context=c"], &[]), None);
-    assert_eq!(here(&["--configmap=a"], &[]), Some(1));
-    assert_eq!(here(&["--on-change=signal: a"], &[]), Some(0));
-    assert_eq!(here(&[], &[("ATTACHE_CONFIGMAP", "a\nb")]), Some(2));
+    assert_eq!(here(&[], &[]), (0, false));
+    assert_eq!(here(&["--context=c"], &[]), (0, false));
+    assert_eq!(here(&["--configmap=a"], &[]), (1, true));
+    assert_eq!(here(&["--on-change=signal: a"], &[]), (0, true));
+    // The container's variables are for the attache that runs in it.
+    let variables = [("ATTACHE_CONFIGMAP", "a\nb")];
+    assert_eq!(here(&[], &variables), (2, false));
+    assert_eq!(here(&["--secret=c"], &variables), (3, true));
 
-    let cluster = |args: &[&str]| match doctor_of(args, &[]) {
-        Doctor::Cluster {
-            targets,
-            namespaces,
-            configuration,
-            connection,
-        } => {
-            let targets = targets
-                .into_iter()
-                .map(|target| target.kind + "/" + &target.name);
-            (
-                targets.collect::<Vec<_>>(),
-                namespaces,
-                configuration,
-                connection.context,
-            )
-        }
-        other => panic!("{other:?}"),
+    let cluster = |args: &[&str]| {
+        let doctor = doctor_of(args, &[]);
+        assert!(doctor.here.is_none());
+        let cluster = doctor.cluster;
+        let targets = cluster
+            .targets
+            .into_iter()
+            .map(|target| target.kind + "/" + &target.name);
+        (
+            targets.collect::<Vec<_>>(),
+            cluster.namespaces,
+            cluster.configuration,
+            cluster.connection.context,
+        )
     };
     assert_eq!(
         cluster(&["deploy/web", "po/a", "--context=c"]),

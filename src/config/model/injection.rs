@@ -156,24 +156,33 @@ pub enum Certificate {
 
 /// What `attache doctor` is to look at.
 #[derive(Debug, Clone)]
-pub enum Doctor {
-    /// What runs in this pod.
-    Here {
-        /// What its flags and environment say, if they were given to the doctor; else those of the
-        /// attache that runs here are looked for.
-        config: Option<Box<Config>>,
-    },
-    /// A cluster, from outside.
-    Cluster {
-        /// These; empty is the pods of the namespaces.
-        targets: Vec<Target>,
-        /// One namespace (`None`: the context's), or all of them.
-        namespaces: Namespaces,
-        /// The MutatingWebhookConfiguration.
-        configuration: String,
-        /// Which API server, and as whom.
-        connection: Box<Connection>,
-    },
+pub struct Doctor {
+    /// The attache beside it; `None` where a cluster was asked for.
+    pub here: Option<Here>,
+    /// A cluster, from outside: what was asked for, or what is looked at where there is no attache here.
+    pub cluster: Cluster,
+}
+
+/// An attache beside the doctor.
+#[derive(Debug, Clone)]
+pub struct Here {
+    /// What flags, environment and file say.
+    pub config: Box<Config>,
+    /// The command line itself names something, so that this is meant, rather than what runs here.
+    pub explicit: bool,
+}
+
+/// A cluster that the doctor looks at from outside.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    /// These; empty is the pods of the namespaces.
+    pub targets: Vec<Target>,
+    /// Where.
+    pub namespaces: Namespaces,
+    /// The MutatingWebhookConfiguration.
+    pub configuration: String,
+    /// Which API server, and as whom.
+    pub connection: Connection,
 }
 
 /// Which namespaces are looked at.

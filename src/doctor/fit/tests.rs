@@ -1,0 +1,178 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::doctor::findings::Level;
+use crate::doctor::tests::config;
+
+const SIGNAL: &str = "--on-change={when: {configMap: web}, signal: nginx}";
+
+fn pod(spec: &Value, status: &Value) -> Pod {
+    Pod::read(&json!({
+        "metadata": {"name": "web-1", "namespace": "n", "labels": {"app": "web"}},
+        "spec": spec, "status": status,
+    }))
+    .unwrap()
+}
+
+fn attache(user: Option<u32>) -> Value {
+    let mut container = json!({"name": "attache", "args": ["run"], "volumeMounts": [
+        {"name": "token", "mountPath": TOKEN}, {"name": "web", "mountPath": "/etc/web"}]});
+    if let Some(user) = user {
+        container["securityContext"] = json!({"runAsUser": user});
+    }
+    container
+}
+
+/// What is found in a pod with these containers and this in its spec, as `level: text`.
+fn found(containers: &Value, spec: Value, args: &[&str]) -> Vec<(Level, String)> {
+    let mut whole = spec;
+    whole["containers"] = containers.clone();
+    let pod = pod(&whole, &json!({}));
+    let config = config(args);
+    let place = Place::of(&pod, &config);
+    let found = super::spec(&pod, pod.sidecar().unwrap(), &config, &place);
+    found.into_iter().map(|f| (f.level, f.text)).collect()
+}
+
+#[track_caller]
+fn only(found: &[(Level, String)], level: Level, part: &str) {
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, level);
+    assert!(found[0].1.contains(part), "{found:?}");
+}
+
+#[test]
+fn signals_need_a_shared_namespace_and_the_same_user() {
+    let app = |user: Option<u32>| match user {
+        Some(user) => json!({"name": "app", "securityContext": {"runAsUser": user}}),
+        None => json!({"name": "app"}),
+    };
+    let of =
+        |ours, theirs, spec: Value| found(&json!([app(theirs), attache(ours)]), spec, &[SIGNAL]);
+    let shared = || json!({"shareProcessNamespace": true});
+    only(
+        &of(Some(7), Some(7), json!({})),
+        Level::Error,
+        "shareProcessNamespace: true",
+    );
+    only(
+        &of(Some(7), Some(8), shared()),
+        Level::Error,
+        "another user than attache's 7",
+    );
+    only(&of(Some(7), None, shared()), Level::Warning, "runAsUser");
+    only(
+        &of(Some(7), Some(7), json!({"hostPID": true})),
+        Level::Error,
+        "hostPID: false",
+    );
+    assert_eq!(of(Some(7), Some(7), shared()), []);
+    assert_eq!(of(Some(0), Some(7), shared()), []);
+    let whole = json!({"shareProcessNamespace": true, "securityContext": {"runAsUser": 9}});
+    assert_eq!(of(None, None, whole), []);
+}
+
+#[test]
+fn what_the_pod_mounts_too_is_waited_for() {
+    let volumes = json!([{"name": "web", "configMap": {"name": "web"}}]);
+    let spec = || json!({"volumes": volumes});
+    let app = |mount: Value| json!([{"name": "app", "volumeMounts": [mount]}, attache(None)]);
+    let mount = || json!({"name": "web", "mountPath": "/etc/web"});
+    let rule = |after: &str| {
+        format!("--on-change={{when: {{configMap: web}}, webhook: 'http://127.0.0.1/'{after}}}")
+    };
+    let plain = rule("");
+    only(
+        &found(&app(mount()), spec(), &[&plain]),
+        Level::Warning,
+        "add afterMount: /etc/web",
+    );
+    let waits = rule(", afterMount: /etc/web");
+    assert_eq!(found(&app(mount()), spec(), &[&waits]), []);
+    let elsewhere = rule(", afterMount: /elsewhere");
+    only(
+        &found(&app(mount()), spec(), &[&elsewhere]),
+        Level::Error,
+        "does not mount",
+    );
+    let sub = json!({"name": "web", "mountPath": "/etc/web/a", "subPath": "a"});
+    only(
+        &found(&app(sub), spec(), &[&plain]),
+        Level::Warning,
+        "never updates",
+    );
+    // A rule for everything that is named, and another object's.
+    let all = "--on-change=webhook: 'http://127.0.0.1/'";
+    assert_eq!(
+        found(&app(mount()), spec(), &[all, "--configmap=other"]),
+        []
+    );
+    only(
+        &found(&app(mount()), spec(), &[all, "--configmap=web"]),
+        Level::Warning,
+        "afterMount",
+    );
+    let projected = json!({"volumes": [{"name": "web", "projected": {"sources": [{"secret": {"name": "web"}}]}}]});
+    assert_eq!(found(&app(mount()), projected, &[&plain]), []);
+    // A new pod has new mounts.
+    let restart = "--on-change={when: {configMap: web}, restart: rollout}";
+    assert_eq!(found(&app(mount()), spec(), &[restart]), []);
+}
+
+#[test]
+fn a_sidecar_without_a_token_cannot_log_on() {
+    let bare = json!([{"name": "attache", "args": ["run"]}]);
+    only(
+        &found(&bare, json!({}), &["--configmap=web"]),
+        Level::Error,
+        "no token",
+    );
+    assert_eq!(
+        found(&bare, json!({}), &["--kubeconfig=/k", "--configmap=web"]),
+        []
+    );
+}
+
+#[test]
+fn a_sidecar_that_does_not_stay_is_told() {
+    let of = |status: Value| {
+        let mut status = status;
+        status["name"] = json!("attache");
+        let pod = pod(
+            &json!({"containers": [attache(None)]}),
+            &json!({"containerStatuses": [status]}),
+        );
+        let found = super::status(&pod, pod.sidecar().unwrap());
+        found
+            .into_iter()
+            .map(|f| (f.level, f.text))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(json!({"ready": true})), []);
+    only(&of(json!({"ready": false})), Level::Error, "is not ready");
+    let waiting = json!({"ready": false, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such"}}});
+    only(&of(waiting), Level::Error, "ImagePullBackOff (no such)");
+    let again = json!({"ready": true, "restartCount": 3, "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}});
+    only(
+        &of(again),
+        Level::Warning,
+        "3 times, last with OOMKilled (exit code 137)",
+    );
+}
+
+#[test]
+fn a_budget_is_wanted_where_the_pod_is_evicted() {
+    let pod = pod(&json!({}), &json!({}));
+    let budget_of = |labels: Value| {
+        let of: Budget =
+            serde_json::from_value(json!({"spec": {"selector": {"matchLabels": labels}}})).unwrap();
+        budget(&pod, "onChange[0]", &[of], true).level
+    };
+    assert_eq!(budget_of(json!({"app": "web"})), Level::Ok);
+    assert_eq!(budget_of(json!({"app": "db"})), Level::Error);
+    assert_eq!(
+        evicting(&config(&["--on-change=restart: pod"])),
+        Some("onChange[0]")
+    );
+    assert_eq!(evicting(&config(&["--on-change=restart: rollout"])), None);
+}
