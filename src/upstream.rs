@@ -4,17 +4,20 @@
 //! to [`WATCHES_PER_CONNECTION`] watches; more open another, because an API server allows 100 to
 //! 250 streams on one and a list must always find a free one.
 
+mod authorization;
 mod body;
 mod call;
+mod client;
 mod connection;
 mod credentials;
 mod heard;
 mod kubeconfig;
 mod lease;
 mod loaded;
-mod proxy;
+mod plugin;
 mod slot;
 mod status;
+mod tls;
 mod version;
 mod words;
 
@@ -25,14 +28,15 @@ use crate::config;
 
 pub use body::RequestBody;
 pub use call::CallError;
+pub use client::{BodyError, Client, Identity, SendError};
 pub use credentials::{CredentialsError, pod_namespace};
 pub use heard::Heard;
-pub use lease::{Lease, WATCHES_PER_CONNECTION, WatchClient};
-pub use proxy::{BodyError, Identity, ProxyClient, SendError};
+pub use lease::{Lease, WATCHES_PER_CONNECTION};
 pub use status::{Status, StatusCause, StatusDetails};
 pub use version::{Version, VersionError};
 pub use words::causes;
 
+use connection::HttpVersions;
 use lease::Connection;
 use loaded::Loaded;
 use slot::Slot;
@@ -56,9 +60,9 @@ pub enum UpstreamError {
     Stopping,
 }
 
-impl From<kube::Error> for UpstreamError {
-    fn from(error: kube::Error) -> Self {
-        Self::Client(words::causes(&error))
+impl From<String> for UpstreamError {
+    fn from(told: String) -> Self {
+        Self::Client(told)
     }
 }
 
@@ -77,7 +81,7 @@ struct Shared {
 }
 
 struct State {
-    loaded: Loaded,
+    loaded: Arc<Loaded>,
     generation: u64,
     connections: Vec<Connection>,
     proxy: ProxyClients,
@@ -88,8 +92,8 @@ struct State {
 /// The clients of proxied requests, made at the first.
 #[derive(Default)]
 struct ProxyClients {
-    own: Arc<Slot<ProxyClient>>,
-    caller: Arc<Slot<ProxyClient>>,
+    own: Arc<Slot<Client>>,
+    caller: Arc<Slot<Client>>,
 }
 
 // === impl Upstream ===
@@ -107,7 +111,7 @@ impl Upstream {
             loaded.warn_of_withheld();
         }
         let state = State {
-            loaded,
+            loaded: Arc::new(loaded),
             generation: 0,
             connections: Vec::new(),
             proxy: ProxyClients::default(),
@@ -207,13 +211,13 @@ impl Upstream {
         let mut state = self.lock();
         // The proxy's filter knows the path of the server in use, and callers know its objects.
         loaded.is_for_server_of(&state.loaded)?;
-        if loaded == state.loaded && !loaded.runs_plugin() {
+        if loaded == *state.loaded && !loaded.runs_plugin() {
             return Ok(false);
         }
         if loaded.withheld && !state.loaded.withheld {
             loaded.warn_of_withheld();
         }
-        state.loaded = loaded;
+        state.loaded = Arc::new(loaded);
         state.generation += 1;
         state.proxy = ProxyClients::default();
         for connection in &mut state.connections {
@@ -227,15 +231,28 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`] when the credentials make no client.
-    pub async fn proxy_client(&self, identity: Identity) -> Result<ProxyClient, UpstreamError> {
-        let (slot, config, generation) = {
+    pub async fn proxy_client(&self, identity: Identity) -> Result<Client, UpstreamError> {
+        let slot = |state: &State| Arc::clone(state.proxy.of(identity));
+        // What the watches hear is theirs alone.
+        let heard = Heard::new();
+        self.client(slot, heard, HttpVersions::Http1, identity)
+            .await
+    }
+
+    async fn client(
+        &self,
+        slot: impl FnOnce(&State) -> Arc<Slot<Client>>,
+        heard: Heard,
+        versions: HttpVersions,
+        identity: Identity,
+    ) -> Result<Client, UpstreamError> {
+        let (slot, loaded, generation) = {
             let state = self.lock();
-            let slot = Arc::clone(state.proxy.of(identity));
-            (slot, Arc::clone(&state.loaded.config), state.generation)
+            (slot(&state), Arc::clone(&state.loaded), state.generation)
         };
         let keepalive = self.shared.settings.keepalive;
-        let make = move || ProxyClient::new((*config).clone(), keepalive, identity, generation);
-        slot.get(make).await
+        slot.get(move || Client::new(&loaded, keepalive, heard, versions, identity, generation))
+            .await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -249,7 +266,7 @@ impl Upstream {
 // === impl ProxyClients ===
 
 impl ProxyClients {
-    fn of(&self, identity: Identity) -> &Arc<Slot<ProxyClient>> {
+    fn of(&self, identity: Identity) -> &Arc<Slot<Client>> {
         match identity {
             Identity::Own => &self.own,
             Identity::Caller => &self.caller,
