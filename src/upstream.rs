@@ -4,18 +4,21 @@
 //! to [`WATCHES_PER_CONNECTION`] watches; more open another, because an API server allows 100 to
 //! 250 streams on one and a list must always find a free one.
 
+mod authorization;
 mod body;
 mod budget;
 mod call;
+mod client;
 mod connection;
 mod credentials;
 mod heard;
 mod kubeconfig;
 mod lease;
 mod loaded;
-mod proxy;
+mod plugin;
 mod slot;
 mod status;
+mod tls;
 mod version;
 mod words;
 
@@ -27,14 +30,15 @@ use crate::config;
 pub use body::RequestBody;
 pub use budget::Budget;
 pub use call::CallError;
+pub use client::{BodyError, Client, Identity, SendError};
 pub use credentials::{CredentialsError, pod_namespace};
 pub use heard::Heard;
-pub use lease::{Lease, WATCHES_PER_CONNECTION, WatchClient};
-pub use proxy::{BodyError, Identity, ProxyClient, SendError};
+pub use lease::{Lease, WATCHES_PER_CONNECTION};
 pub use status::{Status, StatusCause, StatusDetails};
 pub use version::{Version, VersionError};
 pub use words::causes;
 
+use connection::HttpVersions;
 use lease::Connection;
 use loaded::Loaded;
 use slot::Slot;
@@ -58,9 +62,9 @@ pub enum UpstreamError {
     Stopping,
 }
 
-impl From<kube::Error> for UpstreamError {
-    fn from(error: kube::Error) -> Self {
-        Self::Client(words::causes(&error))
+impl From<String> for UpstreamError {
+    fn from(told: String) -> Self {
+        Self::Client(told)
     }
 }
 
@@ -79,7 +83,7 @@ struct Shared {
 }
 
 struct State {
-    loaded: Loaded,
+    loaded: Arc<Loaded>,
     generation: u64,
     connections: Vec<Connection>,
     proxy: ProxyClients,
@@ -90,8 +94,8 @@ struct State {
 /// The clients of proxied requests, made at the first.
 #[derive(Default)]
 struct ProxyClients {
-    own: Arc<Slot<ProxyClient>>,
-    caller: Arc<Slot<ProxyClient>>,
+    own: Arc<Slot<Client>>,
+    caller: Arc<Slot<Client>>,
 }
 
 // === impl Upstream ===
@@ -109,7 +113,7 @@ impl Upstream {
             loaded.warn_of_withheld();
         }
         let state = State {
-            loaded,
+            loaded: Arc::new(loaded),
             generation: 0,
             connections: Vec::new(),
             proxy: ProxyClients::default(),
@@ -209,13 +213,13 @@ impl Upstream {
         let mut state = self.lock();
         // The proxy's filter knows the path of the server in use, and callers know its objects.
         loaded.is_for_server_of(&state.loaded)?;
-        if loaded == state.loaded && !loaded.runs_plugin() {
+        if loaded == *state.loaded && !loaded.runs_plugin() {
             return Ok(false);
         }
         if loaded.withheld && !state.loaded.withheld {
             loaded.warn_of_withheld();
         }
-        state.loaded = loaded;
+        state.loaded = Arc::new(loaded);
         state.generation += 1;
         state.proxy = ProxyClients::default();
         for connection in &mut state.connections {
@@ -229,15 +233,28 @@ impl Upstream {
     ///
     /// # Errors
     /// [`UpstreamError`] when the credentials make no client.
-    pub async fn proxy_client(&self, identity: Identity) -> Result<ProxyClient, UpstreamError> {
-        let (slot, config, generation) = {
+    pub async fn proxy_client(&self, identity: Identity) -> Result<Client, UpstreamError> {
+        let slot = |state: &State| Arc::clone(state.proxy.of(identity));
+        // What the watches hear is theirs alone.
+        let heard = Heard::new();
+        self.client(slot, heard, HttpVersions::Http1, identity)
+            .await
+    }
+
+    async fn client(
+        &self,
+        slot: impl FnOnce(&State) -> Arc<Slot<Client>>,
+        heard: Heard,
+        versions: HttpVersions,
+        identity: Identity,
+    ) -> Result<Client, UpstreamError> {
+        let (slot, loaded, generation) = {
             let state = self.lock();
-            let slot = Arc::clone(state.proxy.of(identity));
-            (slot, Arc::clone(&state.loaded.config), state.generation)
+            (slot(&state), Arc::clone(&state.loaded), state.generation)
         };
         let keepalive = self.shared.settings.keepalive;
-        let make = move || ProxyClient::new((*config).clone(), keepalive, identity, generation);
-        slot.get(make).await
+        slot.get(move || Client::new(&loaded, keepalive, heard, versions, identity, generation))
+            .await
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -251,7 +268,7 @@ impl Upstream {
 // === impl ProxyClients ===
 
 impl ProxyClients {
-    fn of(&self, identity: Identity) -> &Arc<Slot<ProxyClient>> {
+    fn of(&self, identity: Identity) -> &Arc<Slot<Client>> {
         match identity {
             Identity::Own => &self.own,
             Identity::Caller => &self.caller,

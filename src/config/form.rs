@@ -148,7 +148,7 @@ fn when(when: &When) -> Form {
         entries.push((kind_key(*kind), Form::Text(object_text(object))));
     }
     if !when.keys.is_empty() {
-        let keys = when.keys.iter().map(|glob| text(glob.glob().glob()));
+        let keys = when.keys.iter().map(|glob| text(glob.text()));
         entries.push(("keys", Form::List(keys.collect())));
     }
     map(entries)
@@ -164,7 +164,7 @@ fn signal(action: &SignalAction) -> Form {
 fn target(target: &ProcessMatch) -> (&'static str, Form) {
     match target {
         ProcessMatch::Name(name) => ("process", text(name)),
-        ProcessMatch::Cmdline(glob) => ("cmdline", text(glob.glob().glob())),
+        ProcessMatch::Cmdline(glob) => ("cmdline", text(glob.text())),
         ProcessMatch::Pidfile(file) => ("pidfile", path(file)),
     }
 }

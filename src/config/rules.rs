@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::errors::Faults;
+use super::glob::Glob;
 use super::model::{Action, ObjectKind, Rule, Timing, When};
 use super::yaml::{Fields, Node, Value};
 use super::{names, units};
@@ -189,7 +190,7 @@ fn when(node: &Node, faults: &mut Faults) -> Option<When> {
     };
     let mut keys = Vec::new();
     for node in fields.get("keys").map_or(&[][..], Node::items) {
-        keys.extend(node.read("a glob, as nginx*", units::glob, faults));
+        keys.extend(node.read("a glob, as nginx*", Glob::new, faults));
     }
     Some(When { object, keys })
 }

@@ -1,4 +1,4 @@
-//! Durations, sizes, numbers, addresses and globs, as flags and file write them.
+//! Durations, sizes, numbers and addresses, as flags and file write them.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -170,18 +170,6 @@ pub(crate) fn path(text: &str) -> Result<PathBuf, String> {
     filled(text).map(PathBuf::from)
 }
 
-/// Reads a glob.
-///
-/// # Errors
-/// What is wrong with it.
-pub(crate) fn glob(text: &str) -> Result<globset::GlobMatcher, String> {
-    match globset::Glob::new(text) {
-        Ok(_) if text.is_empty() => Err("an empty glob matches nothing".to_owned()),
-        Ok(glob) => Ok(glob.compile_matcher()),
-        Err(error) => Err(format!("{text:?} is not a glob: {}", error.kind())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,7 +237,5 @@ mod tests {
         assert!(address("localhost").is_ok_and(|address| address.is_ipv4()));
         assert!(address("sidecar").unwrap_err().contains("host name"));
         assert!(boolean("yes").is_err());
-        assert!(glob("a[").is_err());
-        assert!(glob("nginx*").unwrap().is_match("nginx.conf"));
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::api::Api;
 use super::findings::Finding;
 use super::needs::Place;
-use crate::config::{Config, FilesFrom, FilesTo, NamedObject, ObjectKind, Rule};
+use crate::config::{Config, FilesFrom, FilesTo, Glob, NamedObject, ObjectKind, Rule};
 
 /// An object that is there, and its keys, if they were asked for.
 type Keys<'a> = (&'a NamedObject, Vec<String>);
@@ -154,7 +154,7 @@ fn idle(rule: &Rule, config: &Config, objects: &[Keys<'_>]) -> Option<Finding> {
     {
         return None;
     }
-    let patterns: Vec<&str> = globs.iter().map(|glob| glob.glob().glob()).collect();
+    let patterns: Vec<&str> = globs.iter().map(Glob::text).collect();
     Some(Finding::warning(format!(
         "{} is for keys {}, and no object has one: there are {}",
         rule.name,

@@ -2,9 +2,9 @@
 //!
 //! One reaper handles SIGCHLD. A program that was started here is waited for by its process ID, and
 //! its status goes to whoever holds the [`Child`]. What else ends are orphans, which the kernel
-//! gives to PID 1 or to a subreaper; [`Orphans`] says what becomes of them, because a library may
-//! start programs of its own: an `exec` plugin of a kubeconfig is one, and its status must be left
-//! to the library. Where no orphans come, nothing but the programs started here is reaped.
+//! gives to PID 1 or to a subreaper; [`Orphans`] says what becomes of them, because others
+//! start programs of their own: an `exec` plugin of a kubeconfig is one, and its status must be left
+//! to who runs it. Where no orphans come, nothing but the programs started here is reaped.
 
 mod registry;
 

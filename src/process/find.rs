@@ -68,7 +68,7 @@ impl Candidate {
         match target {
             ProcessMatch::Name(name) => self.is_named(name),
             ProcessMatch::Cmdline(glob) => {
-                !self.args.is_empty() && glob.is_match(self.args.join(" "))
+                !self.args.is_empty() && glob.is_match(&self.args.join(" "))
             }
             // The number in the file was all there is to match.
             ProcessMatch::Pidfile(_) => true,
@@ -193,7 +193,7 @@ pub(super) fn not_found(target: &ProcessMatch) -> SignalError {
     let looked_for = match target {
         ProcessMatch::Name(name) => format!("with the executable name {name:?}"),
         ProcessMatch::Cmdline(glob) => {
-            format!("with a command line like {:?}", glob.glob().glob())
+            format!("with a command line like {:?}", glob.text())
         }
         ProcessMatch::Pidfile(path) => format!("by the pidfile {}", path.display()),
     };
@@ -215,6 +215,7 @@ pub(super) fn not_found(target: &ProcessMatch) -> SignalError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Glob;
 
     fn candidate(pid: i32, parent: i32, exe: Option<&str>, comm: &str, args: &[&str]) -> Candidate {
         Candidate {
@@ -271,8 +272,7 @@ mod tests {
 
     #[test]
     fn a_glob_sees_the_arguments_joined_by_spaces() {
-        let glob =
-            |text| ProcessMatch::Cmdline(globset::Glob::new(text).unwrap().compile_matcher());
+        let glob = |text| ProcessMatch::Cmdline(Glob::new(text).unwrap());
         let java = candidate(
             7,
             1,

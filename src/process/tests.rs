@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::*;
 use crate::config;
-use crate::config::ProcessMatch;
+use crate::config::{Glob, ProcessMatch};
 
 /// A child that ends with the test.
 struct App(Child);
@@ -96,10 +96,10 @@ fn the_master_alone_gets_the_signal_by_name_glob_and_pidfile() {
     let app = app(dir.path(), &name, &script);
     let pidfile = dir.path().join("pid");
     writeln!(std::fs::File::create(&pidfile).unwrap(), "{}", app.pid()).unwrap();
-    let glob = globset::Glob::new(&format!("*/{name} -c *")).unwrap();
+    let glob = Glob::new(&format!("*/{name} -c *")).unwrap();
     let targets = [
         named(&name),
-        ProcessMatch::Cmdline(glob.compile_matcher()),
+        ProcessMatch::Cmdline(glob),
         ProcessMatch::Pidfile(pidfile),
     ];
     for (round, target) in targets.into_iter().enumerate() {

@@ -13,7 +13,7 @@ use super::expect::Expectation;
 use super::{Proxy, policy, reply};
 use crate::http::Body;
 use crate::metrics;
-use crate::upstream::{Identity, ProxyClient, RequestBody, SendError, UpstreamError};
+use crate::upstream::{Client, Identity, RequestBody, SendError, UpstreamError};
 
 /// A request as the API server is to get it, but for its body.
 #[derive(Clone)]
@@ -137,7 +137,7 @@ impl Proxy {
     /// Reads the credentials again where their age may be why there is no answer, or this one.
     async fn renews(
         &self,
-        client: &ProxyClient,
+        client: &Client,
         identity: Identity,
         target: &PathAndQuery,
         sent: &Result<Response<Incoming>, SendError>,
@@ -149,7 +149,6 @@ impl Proxy {
                     && identity == Identity::Own
                     && !policy::is_subresource_proxy(target.path())
             }
-            Err(SendError::Credentials(_)) => true,
             Err(error) => error.is_tls(),
         };
         // Boxed, for it is rare and large: every request would carry room for it.
@@ -179,7 +178,7 @@ impl Failure {
     /// The metric's label.
     fn reason(&self) -> &'static str {
         match self {
-            Self::Client(_) | Self::Send(SendError::Credentials(_)) => "credentials",
+            Self::Client(_) => "credentials",
             Self::Send(SendError::Connect(_)) => "connect",
             Self::Send(SendError::Broken { .. }) => "broken",
             Self::Send(SendError::Body(_)) => "body",

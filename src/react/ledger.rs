@@ -10,7 +10,7 @@ use super::seen::{Baseline, Observed, Seen, Sight, Step};
 use super::shown::{Shown, note, presence, returned};
 use super::told::{Digest, Told};
 use crate::actions::{Change, ChangedObject};
-use crate::config::When;
+use crate::config::{Glob, When};
 use crate::state::RuleState;
 use crate::store::diff::{self, KeyChanges};
 use crate::store::{Content, ObjectRef};
@@ -19,7 +19,7 @@ use crate::store::{Content, ObjectRef};
 #[derive(Debug)]
 pub(super) struct Ledger {
     object: Option<ObjectRef>,
-    keys: Vec<globset::GlobMatcher>,
+    keys: Vec<Glob>,
     /// Without an entry, there was no object.
     told: BTreeMap<ObjectRef, Told>,
     /// Whether an earlier attache kept what it told.

@@ -1,14 +1,14 @@
 //! Single requests to the API server, beside the watches.
 
-use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
-use kube::client::Body;
+use http_body_util::{BodyExt as _, Full, Limited};
 use tokio::time::timeout;
 
+use super::body::RequestBody;
+use super::client::SendError;
 use super::lease::Lease;
 use super::words::causes;
 use super::{CredentialsError, UpstreamError};
@@ -45,22 +45,11 @@ pub enum CallError {
 // === impl CallError ===
 
 impl CallError {
-    fn of(error: &kube::Error) -> Self {
-        let mut next: Option<&(dyn Error + 'static)> = Some(error);
-        while let Some(cause) = next {
-            let cause = match cause.downcast_ref() {
-                // kube's name for whatever its connection says, which is not its cause.
-                Some(kube::Error::Service(inner)) => &**inner,
-                _ => cause,
-            };
-            if let Some(error) = cause.downcast_ref::<hyper_util::client::legacy::Error>()
-                && !error.is_connect()
-            {
-                return Self::Broken(causes(error));
-            }
-            next = cause.source();
+    fn of(error: &SendError) -> Self {
+        match error {
+            SendError::Connect(_) => Self::Unreachable(error.to_string()),
+            SendError::Body(_) | SendError::Broken { .. } => Self::Broken(error.to_string()),
         }
-        Self::Unreachable(causes(error))
     }
 
     /// Whether the request may have been acted upon.
@@ -93,13 +82,13 @@ impl Lease {
         request: &Request<Bytes>,
     ) -> Result<(Response<Bytes>, u64), CallError> {
         let client = self.client().await?;
-        let mut sent = Request::new(Body::from(request.body().to_vec()));
+        let mut sent = Request::new(RequestBody::new(Full::new(request.body().clone())));
         *sent.method_mut() = request.method().clone();
         *sent.uri_mut() = request.uri().clone();
         *sent.headers_mut() = request.headers().clone();
         sent.headers_mut().insert(header::USER_AGENT, AGENT);
         let answering = async {
-            let answer = client.client.send(sent).await;
+            let answer = client.send(sent).await;
             let (head, body) = answer.map_err(|error| CallError::of(&error))?.into_parts();
             let body = Limited::new(body, LONGEST_ANSWER).collect().await;
             let body = body.map_err(|error| CallError::Broken(causes(&*error)))?;

@@ -1,31 +1,27 @@
-//! How the API server is connected to, and the client of the watches: one HTTP/2 connection,
-//! pinged, with its last sign of life noted.
+//! How the API server is connected to.
 
 use std::time::Duration;
 
-use http::{Request, Uri};
+use http::Uri;
 use hyper_rustls::builderstates::WantsProtocols1;
 use hyper_rustls::{
     FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream,
 };
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use kube::client::{Body, ConfigExt};
-use kube::{Client, Config, Error};
+use kube::Config;
 use rustls::ClientConfig;
 use tokio::time::timeout;
-use tower::util::{BoxCloneSyncService, Either};
-use tower::{BoxError, ServiceBuilder, ServiceExt as _};
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, ServiceExt as _};
 
 use super::UpstreamError;
-use super::body::RequestBody;
 use super::heard::{Connector, Heard, Listening, Noted, boxed};
 use super::words::shown;
 
 /// How often an idle connection is pinged, and how long an answer may take: a half-open
 /// connection is noticed within twice that.
-const PING: Duration = Duration::from_secs(15);
+pub(super) const PING: Duration = Duration::from_secs(15);
 
 /// How long after the first unanswered probe of an idle TCP connection the next one goes out, and
 /// how many may stay unanswered.
@@ -34,43 +30,6 @@ const PROBES: u32 = 3;
 
 /// How long it may take until a request can be sent: TCP, the kubeconfig's proxy, and TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Makes a client whose requests share one connection. Runs exec plugins: blocking.
-pub(super) fn client(
-    mut config: Config,
-    keepalive: Option<Duration>,
-    heard: &Heard,
-) -> Result<Client, UpstreamError> {
-    let auth = config.auth_layer()?;
-    if auth.is_some() {
-        has_token(&mut config);
-    }
-    // ALPN picks HTTP/2 wherever the server has it; a proxy in between may not.
-    let https = https(&config, keepalive, heard.clone(), HttpVersions::All)?;
-    let mut http = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .http2_keep_alive_interval(PING)
-        .http2_keep_alive_timeout(PING)
-        .http2_keep_alive_while_idle(true);
-    let stack = ServiceBuilder::new()
-        .map_request(|request: Request<Body>| request.map(RequestBody::new))
-        .layer(config.base_uri_layer())
-        .layer(match auth {
-            Some(auth) => Either::Left(auth),
-            None => Either::Right(tower::layer::util::Identity::new()),
-        })
-        .layer(config.extra_headers_layer()?)
-        .map_err(BoxError::from)
-        .service(http.build::<_, RequestBody>(https));
-    Ok(Client::new(stack, config.default_namespace.clone()))
-}
-
-/// Takes out the plugin that gave the token: making TLS would run it again, for a certificate.
-pub(super) fn has_token(config: &mut Config) {
-    config.auth_info.exec = None;
-    config.auth_info.auth_provider = None;
-}
 
 /// Which versions of HTTP a connection may speak.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,13 +46,13 @@ pub(super) type Https = BoxCloneSyncService<Uri, MaybeHttpsStream<Noted>, BoxErr
 /// The way to the API server: through the kubeconfig's proxy if it names one, then TLS.
 pub(super) fn https(
     config: &Config,
+    tls: &ClientConfig,
     keepalive: Option<Duration>,
     heard: Heard,
     versions: HttpVersions,
 ) -> Result<Https, UpstreamError> {
-    let tls = config.rustls_client_config()?;
-    let connector = connector(config, &tls, tcp(keepalive, versions))?;
-    let builder = over_tls(config, &tls)?;
+    let connector = connector(config, tls, tcp(keepalive, versions))?;
+    let builder = over_tls(config, tls)?;
     let listening = Listening { connector, heard };
     Ok(in_time(match versions {
         HttpVersions::All => builder.enable_all_versions().wrap_connector(listening),
@@ -110,7 +69,9 @@ fn over_tls(
         .https_or_http();
     match config.tls_server_name.clone().map(TryInto::try_into) {
         Some(Ok(name)) => Ok(builder.with_server_name_resolver(FixedServerNameResolver::new(name))),
-        Some(Err(error)) => Err(Error::Service(Box::new(error)).into()),
+        Some(Err(_)) => Err("the tls-server-name is no name of a server"
+            .to_owned()
+            .into()),
         None => Ok(builder),
     }
 }

@@ -78,24 +78,7 @@ pub(super) async fn load(settings: &Connection) -> Result<Loaded, CredentialsErr
     let mut config = find(settings).await?;
     apply(settings, &mut config)?;
     let withheld = withhold_in_clear(&mut config);
-    trim_token(&mut config);
     Ok(Loaded::new(config, withheld))
-}
-
-/// Takes a token from a file that ends in a line break, as an editor leaves it: kubectl trims it,
-/// and kube's reader, which would read the file again each minute, makes no header of it.
-fn trim_token(config: &mut Config) {
-    let auth = &mut config.auth_info;
-    let file = auth.token_file.as_ref().filter(|_| auth.token.is_none());
-    // One that cannot be read is told by whoever makes a client of it.
-    let Some(text) = file.and_then(|path| std::fs::read_to_string(path).ok()) else {
-        return;
-    };
-    let token = text.trim();
-    if token.len() < text.len() {
-        auth.token = Some(token.to_owned().into());
-        auth.token_file = None;
-    }
 }
 
 /// Takes out what whoever listens on the network could use: as with kubectl, a token goes over TLS

@@ -21,13 +21,9 @@ pub(super) fn read_from(path: &Path) -> Result<Kubeconfig, KubeconfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| KubeconfigError::ReadConfig(source, path.to_owned()))?;
     let parse = |error| KubeconfigError::Parse(Box::new(error));
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    let documents = serde_saphyr::from_multiple_with_options::<Value>(&text, options);
-    let documents = documents.map_err(parse)?;
     let mut merged = Kubeconfig::default();
-    // What holds nothing but comments is an empty kubeconfig.
-    for document in documents.into_iter().filter(|document| !document.is_null()) {
-        let mut config: Kubeconfig = serde_json::from_value(as_text(document, ""))
+    for document in documents(&text).map_err(parse)? {
+        let mut config: Kubeconfig = serde_json::from_value(document)
             .map_err(|error| parse(serde_saphyr::Error::custom(error)))?;
         if let Some(dir) = path.parent() {
             absolute(&mut config, dir);
@@ -47,6 +43,17 @@ pub(super) fn read() -> Result<Kubeconfig, KubeconfigError> {
             read_from(&home.join(".kube/config"))
         }
     }
+}
+
+/// The documents of a YAML text, also of JSON; those that hold nothing but comments are left out.
+pub(super) fn documents(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
+    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
+    let mut documents = serde_saphyr::from_multiple_with_options::<Value>(text, options)?;
+    documents.retain(|document| !document.is_null());
+    for document in &mut documents {
+        *document = as_text(document.take(), "");
+    }
+    Ok(documents)
 }
 
 /// Plain numbers and booleans as the text that a kubeconfig means by them, as in kubectl, but where

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use kube::Client;
-
+use super::client::{Client, Identity};
+use super::connection::HttpVersions;
 use super::slot::Slot;
-use super::{Upstream, UpstreamError, connection};
+use super::{State, Upstream, UpstreamError};
 
 /// Watches that share one connection. API servers since 1.29 allow 100 concurrent streams.
 pub const WATCHES_PER_CONNECTION: usize = 64;
@@ -13,16 +13,7 @@ pub const WATCHES_PER_CONNECTION: usize = 64;
 #[derive(Default)]
 pub(super) struct Connection {
     pub(super) leases: usize,
-    pub(super) client: Arc<Slot<WatchClient>>,
-}
-
-/// A client, and the generation of credentials it was made from.
-#[derive(Clone)]
-pub struct WatchClient {
-    /// Sends requests; watches on it share one connection.
-    pub client: Client,
-    /// Given to [`Upstream::refresh`] when the API server refuses the credentials.
-    pub generation: u64,
+    pub(super) client: Arc<Slot<Client>>,
 }
 
 /// One watch's place on a connection, free again when dropped.
@@ -61,20 +52,12 @@ impl Lease {
     ///
     /// # Errors
     /// [`UpstreamError`] when the credentials make no client.
-    pub async fn client(&self) -> Result<WatchClient, UpstreamError> {
-        let shared = &self.upstream.shared;
-        let (slot, config, generation) = {
-            let state = self.upstream.lock();
-            let slot = Arc::clone(&state.connections[self.connection].client);
-            (slot, Arc::clone(&state.loaded.config), state.generation)
-        };
-        let heard = shared.heard.clone();
-        let keepalive = shared.settings.keepalive;
-        let make = move || {
-            let client = connection::client((*config).clone(), keepalive, &heard)?;
-            Ok(WatchClient { client, generation })
-        };
-        slot.get(make).await
+    pub async fn client(&self) -> Result<Client, UpstreamError> {
+        let heard = self.upstream.shared.heard.clone();
+        let slot = |state: &State| Arc::clone(&state.connections[self.connection].client);
+        self.upstream
+            .client(slot, heard, HttpVersions::All, Identity::Own)
+            .await
     }
 
     /// The upstream the place is on.

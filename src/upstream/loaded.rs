@@ -1,18 +1,20 @@
 //! Credentials as they were read, to be held against those that are read later.
 
-use std::sync::Arc;
-
 use kube::Config;
 
+use super::authorization::asks_plugin;
 use super::credentials::CredentialsError;
+use super::plugin::Plugin;
 use super::words::shown;
 
 /// Credentials, and what the files that they name held then.
 pub(super) struct Loaded {
-    pub(super) config: Arc<Config>,
+    pub(super) config: Config,
+    /// The program that gives the credentials, where nothing else does.
+    pub(super) plugin: Option<Plugin>,
     /// Whether a token was there that goes to no server without TLS.
     pub(super) withheld: bool,
-    /// Token, client certificate and its key; kube reads them when a client is made, and the token
+    /// Token, client certificate and its key. They are read anew for each client, and the token
     /// each minute, without a word.
     files: [Option<Vec<u8>>; 3],
 }
@@ -25,8 +27,10 @@ impl Loaded {
         let files = [&auth.token_file, &auth.client_certificate, &auth.client_key]
             // One that cannot be read is told by whoever makes a client of it.
             .map(|path| std::fs::read(path.as_ref()?).ok());
+        let exec = auth.exec.clone().filter(|_| asks_plugin(auth));
         Self {
-            config: Arc::new(config),
+            plugin: exec.map(Plugin::new),
+            config,
             withheld,
             files,
         }
@@ -34,8 +38,7 @@ impl Loaded {
 
     /// Whether a plugin gives the token or the certificate, which may have expired, then.
     pub(super) fn runs_plugin(&self) -> bool {
-        let auth = &self.config.auth_info;
-        auth.exec.is_some() || auth.auth_provider.is_some()
+        self.plugin.is_some()
     }
 
     /// # Errors
@@ -63,7 +66,7 @@ impl Loaded {
 impl PartialEq for Loaded {
     /// Whether clients made of both do the same, as far as plugins do.
     fn eq(&self, other: &Self) -> bool {
-        let (a, b) = (&*self.config, &*other.config);
+        let (a, b) = (&self.config, &other.config);
         // Its type knows no equality. As a value it does, secrets included.
         let user = |config: &Config| serde_json::to_value(&config.auth_info).ok();
         self.withheld == other.withheld

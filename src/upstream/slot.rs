@@ -6,6 +6,12 @@ use tokio::sync::watch;
 
 use super::UpstreamError;
 
+/// What may end by itself.
+pub(super) trait Lasting {
+    /// Whether it can still be used; asked each time that it is.
+    fn lasts(&self) -> bool;
+}
+
 /// Holds a client, once someone has asked for it.
 pub(super) struct Slot<T> {
     stage: Mutex<Stage<T>>,
@@ -27,8 +33,8 @@ impl<T> Default for Slot<T> {
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> Slot<T> {
-    /// The client. The first who asks has it made; who asks meanwhile gets what comes of that. It
+impl<T: Lasting + Clone + Send + Sync + 'static> Slot<T> {
+    /// The client. The first who asks has it made, and whoever asks when its time is over; who asks meanwhile gets what comes of that. It
     /// is made in a task of its own, which goes on when they leave: an exec plugin that is slower
     /// than they are patient has its answer kept for the next.
     pub(super) async fn get(
@@ -38,9 +44,9 @@ impl<T: Clone + Send + Sync + 'static> Slot<T> {
         let mut made = {
             let mut stage = self.lock();
             match &*stage {
-                Stage::Made(client) => return Ok(client.clone()),
+                Stage::Made(client) if client.lasts() => return Ok(client.clone()),
                 Stage::Making(made) => made.clone(),
-                Stage::Empty => {
+                Stage::Empty | Stage::Made(_) => {
                     let (tell, made) = watch::channel(None);
                     *stage = Stage::Making(made.clone());
                     let slot = Arc::clone(self);

@@ -5,7 +5,6 @@ use std::error::Error;
 use std::io;
 
 use http::Uri;
-use kube::client::{AuthError, RustlsTlsError};
 use kube::config::KubeconfigError;
 
 /// An address without its `user:password@` and its query.
@@ -46,19 +45,6 @@ pub fn causes(error: &(dyn Error + 'static)) -> String {
 /// What one error says, and its cause. Those that print what they were given are told in other
 /// words, and their causes, which print it too, not at all.
 fn told<'a>(error: &'a (dyn Error + 'static)) -> (String, Option<&'a (dyn Error + 'static)>) {
-    if let Some(error) = error.downcast_ref::<kube::Error>() {
-        return match error {
-            // kube's names for whatever its connection, or its credentials, say.
-            kube::Error::Service(inner) => told(&**inner),
-            kube::Error::Auth(inner) => told(inner),
-            kube::Error::InferKubeconfig(inner) => told(inner),
-            kube::Error::RustlsTls(inner) => told(inner),
-            other => (other.to_string(), other.source()),
-        };
-    }
-    if let Some(error) = error.downcast_ref::<AuthError>() {
-        return (credentials(error), None);
-    }
     if let Some(KubeconfigError::Parse(error)) = error.downcast_ref() {
         let place = error.location().map(|at| {
             let (line, column) = (at.line(), at.column());
@@ -66,10 +52,6 @@ fn told<'a>(error: &'a (dyn Error + 'static)) -> (String, Option<&'a (dyn Error 
         });
         let place = place.unwrap_or_default();
         return (format!("it is no YAML of a kubeconfig{place}"), None);
-    }
-    if let Some(RustlsTlsError::InvalidIdentityPem(_)) = error.downcast_ref() {
-        let said = "the client certificate or its key is malformed";
-        return (said.to_owned(), None);
     }
     let eof = error
         .downcast_ref::<io::Error>()
@@ -79,31 +61,6 @@ fn told<'a>(error: &'a (dyn Error + 'static)) -> (String, Option<&'a (dyn Error 
         return ("the connection was closed".to_owned(), None);
     }
     (error.to_string(), error.source())
-}
-
-/// Why there is no token. A plugin's output can be one.
-fn credentials(error: &AuthError) -> String {
-    match error {
-        AuthError::AuthExecRun { out, .. } => {
-            format!("the credential plugin failed: {}", out.status)
-        }
-        AuthError::AuthExecStart(error) => {
-            format!("the credential plugin cannot be run: {error}")
-        }
-        AuthError::AuthExecParse(_) | AuthError::ParseTokenKey(_) => {
-            "the credential plugin's answer is malformed".to_owned()
-        }
-        AuthError::ExecPluginFailed => {
-            "the credential plugin's answer holds no credentials".to_owned()
-        }
-        AuthError::MalformedTokenExpirationDate(_) => {
-            "the time at which the token expires is malformed".to_owned()
-        }
-        AuthError::AuthExec(_) => {
-            "the kubeconfig's auth-provider cannot be used: replace it by an exec plugin".to_owned()
-        }
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

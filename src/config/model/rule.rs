@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ObjectKind, ObjectName, Settle};
+use crate::config::glob::Glob;
 
 /// A signal of Linux.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub struct When {
     /// This object only.
     pub object: Option<(ObjectKind, ObjectName)>,
     /// Only keys that one of these globs matches; empty is every key.
-    pub keys: Vec<globset::GlobMatcher>,
+    pub keys: Vec<Glob>,
 }
 
 /// What a rule does.
@@ -87,7 +88,7 @@ pub enum ProcessMatch {
     /// By executable name.
     Name(String),
     /// By its command line, arguments joined by spaces.
-    Cmdline(globset::GlobMatcher),
+    Cmdline(Glob),
     /// By the number in this file.
     Pidfile(PathBuf),
 }

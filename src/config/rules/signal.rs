@@ -1,6 +1,7 @@
 //! `signal`, and how any action finds processes.
 
 use super::super::errors::Faults;
+use super::super::glob::Glob;
 use super::super::model::{ProcessMatch, Signal, SignalAction};
 use super::super::yaml::{Fields, Node, Value};
 use super::super::{signals, units};
@@ -56,7 +57,7 @@ pub(super) fn target(fields: &Fields<'_>, faults: &mut Faults) -> Target {
         targets.push(name.map(ProcessMatch::Name));
     }
     if let Some(node) = fields.get("cmdline") {
-        let glob = node.read("a glob", units::glob, faults);
+        let glob = node.read("a glob", Glob::new, faults);
         targets.push(glob.map(ProcessMatch::Cmdline));
     }
     if let Some(node) = fields.get("pidfile") {

@@ -2,6 +2,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::*;
+use crate::config::Glob;
 
 /// How long anything may take that is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -46,8 +47,8 @@ impl App {
 
 /// Those whose command line names the directory.
 fn within(dir: &Path) -> ProcessMatch {
-    let glob = globset::Glob::new(&format!("/bin/sh*{}*", dir.display())).unwrap();
-    ProcessMatch::Cmdline(glob.compile_matcher())
+    let glob = Glob::new(&format!("/bin/sh*{}*", dir.display())).unwrap();
+    ProcessMatch::Cmdline(glob)
 }
 
 fn pids(found: &[Found]) -> Vec<i32> {

@@ -60,10 +60,7 @@ fn when(object: Option<&str>, keys: &[&str]) -> When {
     };
     When {
         object: object.map(|object| (ObjectKind::ConfigMap, name(object))),
-        keys: keys
-            .iter()
-            .map(|glob| globset::Glob::new(glob).unwrap().compile_matcher())
-            .collect(),
+        keys: keys.iter().map(|glob| Glob::new(glob).unwrap()).collect(),
     }
 }
 

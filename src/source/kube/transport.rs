@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
-use kube::client::Body;
+use hyper::body::{Body, Incoming};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
@@ -13,7 +13,7 @@ use super::machine::{Event, Failure};
 use super::wire::{self, Line, Page};
 use super::{Select, Target};
 use crate::store::{Kind, RawObject};
-use crate::upstream::{Lease, Status, causes};
+use crate::upstream::{Lease, RequestBody, Status, causes};
 
 /// Objects in a page: bounds the memory of a relist.
 const PAGE: u32 = 50;
@@ -116,9 +116,9 @@ fn late(what: &str) -> Failed {
 }
 
 /// The events of an open watch.
-pub(super) struct Events {
+pub(super) struct Events<B = Incoming> {
     kind: Kind,
-    body: Body,
+    body: B,
     buffer: BytesMut,
     scanned: usize,
     deadline: tokio::time::Instant,
@@ -126,7 +126,11 @@ pub(super) struct Events {
 
 // === impl Events ===
 
-impl Events {
+impl<B> Events<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
     /// The next event; `None` when the server ended the watch in good order.
     pub(super) async fn next(&mut self) -> Result<Option<Event<RawObject>>, Failed> {
         loop {
@@ -219,32 +223,25 @@ async fn timeout_at<T>(
         })
 }
 
-async fn send(lease: &Lease, target: &Target, query: &str) -> Result<Body, Failed> {
+async fn send(lease: &Lease, target: &Target, query: &str) -> Result<Incoming, Failed> {
     let unusable =
         |error: &(dyn std::error::Error + 'static)| Failed::new(Failure::Other(causes(error)));
-    let watch_client = lease.client().await.map_err(|error| unusable(&error))?;
-    let generation = watch_client.generation;
+    let client = lease.client().await.map_err(|error| unusable(&error))?;
+    let generation = client.generation;
     let request = Request::get(path(target, query))
         .header(header::ACCEPT, "application/json")
         .header(
             header::USER_AGENT,
             concat!("attache/", env!("CARGO_PKG_VERSION")),
         )
-        .body(Body::empty())
+        .body(RequestBody::empty())
         .map_err(|error| unusable(&error))?;
-    let response = watch_client
-        .client
-        .send(request)
-        .await
-        .map_err(|error| Failed {
-            failure: Failure::Other(format!(
-                "the API server cannot be reached: {}",
-                causes(&error)
-            )),
-            // The certificate authority or the client certificate may have been replaced.
-            refresh: is_tls(&error),
-            generation,
-        })?;
+    let response = client.send(request).await.map_err(|error| Failed {
+        failure: Failure::Other(format!("the API server cannot be reached: {error}")),
+        // The certificate authority or the client certificate may have been replaced.
+        refresh: error.is_tls(),
+        generation,
+    })?;
     if response.status().is_success() {
         return Ok(response.into_body());
     }
@@ -298,22 +295,6 @@ fn path(target: &Target, query: &str) -> String {
         "{place}?{parameter}={}&{query}",
         utf8_percent_encode(selector, NON_ALPHANUMERIC)
     )
-}
-
-/// Whether TLS is what failed. An `io::Error` keeps the error it wraps out of its sources.
-fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let wrapped = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .is_some_and(|inner| inner.is::<rustls::Error>() || is_tls(inner));
-        if wrapped || error.is::<rustls::Error>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 #[cfg(test)]
@@ -404,7 +385,7 @@ mod tests {
         for cut in 0..stream.len() {
             let mut events = Events {
                 kind: Kind::ConfigMap,
-                body: Body::from(stream[cut..].to_vec()),
+                body: http_body_util::Full::from(&stream[cut..]),
                 buffer: BytesMut::from(&stream[..cut]),
                 scanned: 0,
                 deadline: tokio::time::Instant::now() + GRACE,

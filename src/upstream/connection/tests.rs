@@ -5,8 +5,17 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tower_service::Service as _;
 
-use super::super::proxy::{Identity, ProxyClient, SendError};
+use http::Request;
+
+use super::super::body::RequestBody;
+use super::super::client::{Client, Identity, SendError};
+use super::super::loaded::Loaded;
 use super::*;
+
+fn client(config: Config, versions: HttpVersions) -> Result<Client, UpstreamError> {
+    let loaded = Loaded::new(config, false);
+    Client::new(&loaded, None, Heard::new(), versions, Identity::Caller, 0)
+}
 
 #[tokio::test]
 async fn only_the_watches_connections_end_for_want_of_an_acknowledgement() {
@@ -53,17 +62,13 @@ async fn a_server_that_accepts_and_stays_silent_is_given_up() {
     ] {
         // Ends at once if what waits has no end of its own.
         let unlimited = Duration::from_secs(3600);
-        let proxied = ProxyClient::new(config.clone(), None, Identity::Caller, 0).unwrap();
-        let sending = proxied.send(Request::new(RequestBody::empty()));
-        let sent = timeout(unlimited, sending).await.expect("a limit");
-        let error = sent.unwrap_err();
-        assert!(matches!(error, SendError::Connect(_)), "{error}");
-        assert!(error.to_string().ends_with("no connection within 10 s"));
-        let watching = client(config, None, &Heard::new()).unwrap();
-        let sending = watching.send(Request::new(Body::empty()));
-        let sent = timeout(unlimited, sending).await.expect("a limit");
-        assert!(sent.is_err());
-        for _ in 0..2 {
+        for versions in [HttpVersions::Http1, HttpVersions::All] {
+            let client = client(config.clone(), versions).unwrap();
+            let sending = client.send(Request::new(RequestBody::empty()));
+            let sent = timeout(unlimited, sending).await.expect("a limit");
+            let error = sent.unwrap_err();
+            assert!(matches!(error, SendError::Connect(_)), "{error}");
+            assert!(error.to_string().ends_with("no connection within 10 s"));
             let (mut accepted, _) = silent.accept().await.unwrap();
             let mut sent = vec![0; begins.len()];
             accepted.read_exact(&mut sent).await.unwrap();
@@ -76,7 +81,7 @@ async fn a_server_that_accepts_and_stays_silent_is_given_up() {
 fn a_proxy_of_another_scheme_is_named_without_its_password() {
     let mut config = Config::new("https://api.example:6443".parse().unwrap());
     config.proxy_url = Some("ftp://bob:hunter2@proxy.example:21".parse().unwrap());
-    let error = client(config, None, &Heard::new()).err().unwrap();
+    let error = client(config, HttpVersions::All).err().unwrap();
     let text = format!("{error} {error:?}");
     assert!(
         text.contains("ftp://proxy.example:21 ") && !text.contains("hunter2"),

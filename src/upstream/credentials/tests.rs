@@ -51,7 +51,7 @@ async fn load_text(
         ..Connection::default()
     };
     change(&mut settings);
-    load(&settings).await.map(|loaded| (*loaded.config).clone())
+    load(&settings).await.map(|loaded| loaded.config)
 }
 
 async fn load_with(change: impl FnOnce(&mut Connection)) -> Config {
@@ -261,23 +261,5 @@ async fn a_malformed_kubeconfig_is_told_without_what_it_holds() {
             error.contains(told) && !error.contains("hunter2"),
             "{error}"
         );
-    }
-}
-
-#[tokio::test]
-async fn a_token_files_line_break_is_no_part_of_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("token");
-    let kubeconfig = format!(
-        r#"{{"current-context": "c", "contexts": [{{"name": "c", "context": {{"cluster": "c", "user": "u"}}}}],
-            "clusters": [{{"name": "c", "cluster": {{"server": "https://a.example"}}}}],
-            "users": [{{"name": "u", "user": {{"tokenFile": "{}"}}}}]}}"#,
-        file.display()
-    );
-    for (text, ours) in [("abc\n", Some("abc")), ("abc", None)] {
-        std::fs::write(&file, text).unwrap();
-        let config = load_text(&kubeconfig, |_| {}).await.unwrap();
-        assert_eq!(token(&config), ours.map(serde_json::Value::from));
-        assert_eq!(config.auth_info.token_file.is_some(), ours.is_none());
     }
 }

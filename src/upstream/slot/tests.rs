@@ -5,6 +5,13 @@ use tokio::time::{Duration, timeout};
 
 use super::*;
 
+/// Lasts while it is not negative.
+impl Lasting for i32 {
+    fn lasts(&self) -> bool {
+        *self >= 0
+    }
+}
+
 #[tokio::test]
 async fn it_is_made_once_for_those_who_stay_when_the_first_leaves() {
     let slot = Arc::new(Slot::default());
@@ -44,6 +51,14 @@ async fn a_failure_is_told_to_all_who_wait_and_tried_again_by_the_next() {
     }
     let panics = slot.get(|| panic!("in a plugin's place")).await;
     assert!(matches!(panics, Err(UpstreamError::Stopping)));
+    assert_eq!(slot.get(|| Ok(2)).await.unwrap(), 2);
+    assert_eq!(slot.get(|| Ok(3)).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn what_has_ended_is_made_again() {
+    let slot = Arc::new(Slot::default());
+    assert_eq!(slot.get(|| Ok(-1)).await.unwrap(), -1);
     assert_eq!(slot.get(|| Ok(2)).await.unwrap(), 2);
     assert_eq!(slot.get(|| Ok(3)).await.unwrap(), 2);
 }
