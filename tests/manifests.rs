@@ -1,16 +1,24 @@
-//! The manifests and the example are what the API server would accept, as far as its types say.
+//! The manifests and the examples are what the API server would accept, as far as its types say, their names
+//! agree, and every command line in them is one of attache's. Schemas and a real server: .ci/manifests.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     reason = "helpers of tests may fail loudly, as tests may"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::Path;
 
+use attache::cli::{self, Parsed};
+use attache::config::{self, Action, Certificate, Job, Webhook};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, PodSpec, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, PodSpec, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role, RoleBinding};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -290,4 +298,332 @@ fn the_examples_config_maps_are_the_ones_that_are_read() {
         assert_eq!(config.metadata.name.as_deref(), Some(name));
         assert!(config.data.unwrap().keys().eq(keys), "{path}");
     }
+}
+
+/// The manifests in this directory, but for what kustomize reads.
+fn manifests_in(directory: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found: Vec<_> = std::fs::read_dir(root.join(directory))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml") && name != "kustomization.yaml")
+        .map(|name| format!("{directory}/{name}"))
+        .collect();
+    found.sort();
+    found
+}
+
+/// The documents of the kustomize base.
+fn base() -> Vec<Value> {
+    let files = manifests_in("manifests");
+    files.iter().flat_map(|file| documents(file)).collect()
+}
+
+#[test]
+fn the_base_is_every_manifest_beside_it() {
+    let kustomization = &documents("manifests/kustomization.yaml")[0];
+    let resources = kustomization["resources"].as_array().unwrap();
+    let mut listed: Vec<_> = resources
+        .iter()
+        .map(|file| format!("manifests/{}", file.as_str().unwrap()))
+        .collect();
+    listed.sort();
+    assert_eq!(listed, manifests_in("manifests"));
+}
+
+/// What a container's command line and environment make attache do; `None` for another program.
+fn job(container: &Container) -> Option<Job> {
+    let image = container.image.as_deref().unwrap_or_default();
+    let command = container.command.iter().flatten();
+    let words: Vec<&String> = command.chain(container.args.iter().flatten()).collect();
+    let is_attache = words.first().is_some_and(|word| word.ends_with("/attache"));
+    let program = match (is_attache, image.starts_with("attache:")) {
+        (true, _) => None,
+        (false, true) => Some("/attache".to_owned()),
+        (false, false) => return None,
+    };
+    let args = program.into_iter().chain(words.into_iter().cloned());
+    let environment = container.env.iter().flatten().filter_map(|variable| {
+        let value = variable.value.as_ref()?;
+        Some((OsString::from(&variable.name), OsString::from(value)))
+    });
+    match cli::parse(args.map(OsString::from), environment) {
+        Parsed::Command { command, faults } => Some(config::load(command, faults).unwrap()),
+        Parsed::Text(text) => panic!("{text}"),
+    }
+}
+
+#[test]
+fn every_mode_has_a_hardened_example_whose_command_lines_are_valid() {
+    let mut modes = BTreeSet::new();
+    let files = manifests_in("manifests");
+    for path in files.into_iter().chain(manifests_in("manifests/examples")) {
+        for document in documents(&path)
+            .iter()
+            .filter(|d| d["kind"] == "Deployment")
+        {
+            let deployment: Deployment = strict(document);
+            let template = deployment.spec.unwrap().template;
+            let pod = template.spec.unwrap();
+            let security = pod.security_context.unwrap();
+            assert_eq!(security.run_as_non_root, Some(true), "{path}");
+            assert_eq!(security.seccomp_profile.unwrap().type_, "RuntimeDefault");
+            for container in pod.init_containers.iter().flatten().chain(&pod.containers) {
+                let security = container.security_context.as_ref().unwrap();
+                assert_eq!(security.read_only_root_filesystem, Some(true), "{path}");
+                assert_eq!(security.allow_privilege_escalation, Some(false), "{path}");
+                let capabilities = security.capabilities.as_ref().unwrap();
+                assert_eq!(capabilities.drop.as_deref(), Some(&["ALL".to_owned()][..]));
+                let resources = container.resources.as_ref().unwrap();
+                assert!(resources.requests.is_some() && resources.limits.is_some());
+                if let Some(job) = job(container) {
+                    modes.insert(mode(&job));
+                }
+            }
+            let asked: BTreeMap<_, _> = template
+                .metadata
+                .and_then(|metadata| metadata.annotations)
+                .into_iter()
+                .flatten()
+                .filter_map(|(name, text)| {
+                    Some((name.strip_prefix(config::PREFIX)?.to_owned(), text))
+                })
+                .collect();
+            if !asked.is_empty() {
+                config::asked(&asked).unwrap();
+                modes.insert("injected");
+            }
+        }
+    }
+    let expected = [
+        "exec", "files", "injected", "install", "proxy", "read", "restart", "signal", "webhook",
+    ];
+    assert!(modes.iter().eq(&expected), "{modes:?}");
+}
+
+/// Which of its modes an example shows.
+fn mode(job: &Job) -> &'static str {
+    match job {
+        Job::Run(config) if config.exec.is_some() => "exec",
+        Job::Run(config) if !config.serve.own_routes => "proxy",
+        Job::Run(config) if !config.files.is_empty() => "files",
+        Job::Run(config) => match config.on_change.first().map(|rule| &rule.action) {
+            None => "read",
+            Some(Action::Signal(_)) => "signal",
+            Some(_) => "restart",
+        },
+        Job::Install(_) => "install",
+        Job::Webhook(_) => "webhook",
+        other => panic!("{other:?} is no mode"),
+    }
+}
+
+/// The webhook as its Deployment starts it.
+fn webhook(container: &Container) -> Webhook {
+    match job(container) {
+        Some(Job::Webhook(webhook)) => *webhook,
+        other => panic!("{other:?} is no webhook"),
+    }
+}
+
+#[test]
+fn service_budget_policy_and_spread_mean_the_webhooks_pods() {
+    let documents = base();
+    let deployment: Deployment = of_kind(&documents, "Deployment");
+    let service: Service = of_kind(&documents, "Service");
+    let budget: PodDisruptionBudget = of_kind(&documents, "PodDisruptionBudget");
+    let policy: NetworkPolicy = of_kind(&documents, "NetworkPolicy");
+    let spec = deployment.spec.unwrap();
+    assert_eq!(spec.replicas, Some(2));
+    let rolling = spec.strategy.unwrap().rolling_update.unwrap();
+    assert_eq!(rolling.max_unavailable, Some(IntOrString::Int(0)));
+    let labels = spec.template.metadata.unwrap().labels.unwrap();
+    let pod = spec.template.spec.unwrap();
+    let selected = service.spec.as_ref().unwrap().selector.clone();
+    assert!(!selected.as_ref().unwrap().is_empty());
+    assert!(
+        selected
+            .iter()
+            .flatten()
+            .all(|(key, value)| labels.get(key) == Some(value))
+    );
+    assert_eq!(spec.selector.match_labels, selected);
+    assert_eq!(
+        budget.spec.unwrap().selector.unwrap().match_labels,
+        selected
+    );
+    let policy = policy.spec.unwrap();
+    assert_eq!(policy.pod_selector.unwrap().match_labels, selected);
+    for spread in pod.topology_spread_constraints.unwrap() {
+        assert_eq!(spread.label_selector.unwrap().match_labels, selected);
+    }
+
+    // The Service's port leads to the one that the webhook listens on, and the policy lets both in.
+    let container = &pod.containers[0];
+    let webhook = webhook(container);
+    let port = &service.spec.unwrap().ports.unwrap()[0];
+    let ports = container.ports.as_ref().unwrap();
+    let target = ports
+        .iter()
+        .find(|p| Some(IntOrString::String(p.name.clone().unwrap())) == port.target_port);
+    assert_eq!(target.unwrap().container_port, i32::from(webhook.port));
+    let admin = i32::from(webhook.admin_address.unwrap().port());
+    let rules = policy.ingress.unwrap();
+    let let_in: Vec<_> = rules
+        .iter()
+        .flat_map(|rule| rule.ports.iter().flatten())
+        .map(|port| port.port.clone())
+        .collect();
+    assert_eq!(
+        let_in,
+        [i32::from(webhook.port), admin].map(|port| Some(IntOrString::Int(port)))
+    );
+    for probe in [&container.readiness_probe, &container.liveness_probe] {
+        let get = probe.as_ref().unwrap().http_get.as_ref().unwrap();
+        assert_eq!(get.port, IntOrString::String("admin".to_owned()));
+    }
+    assert!(
+        ports
+            .iter()
+            .any(|port| port.name.as_deref() == Some("admin") && port.container_port == admin)
+    );
+    assert_eq!(
+        container.image.as_deref(),
+        Some(webhook.platform.image.as_str())
+    );
+    assert_eq!(pod.enable_service_links, Some(false));
+}
+
+#[test]
+fn the_webhooks_rights_are_its_own_secret_its_own_configuration_and_namespaces() {
+    let documents = base();
+    let deployment: Deployment = of_kind(&documents, "Deployment");
+    let pod = deployment.spec.unwrap().template.spec.unwrap();
+    let webhook = webhook(&pod.containers[0]);
+    let Certificate::Own {
+        secret, service, ..
+    } = &webhook.certificate
+    else {
+        panic!("{:?}", webhook.certificate);
+    };
+    let role: Role = of_kind(&documents, "Role");
+    let cluster_role: ClusterRole = of_kind(&documents, "ClusterRole");
+    let account: ServiceAccount = of_kind(&documents, "ServiceAccount");
+    assert_eq!(pod.service_account_name, account.metadata.name);
+    let right = |rule: PolicyRule| {
+        let resources = rule.resources.unwrap().join(",");
+        (
+            resources,
+            rule.resource_names.unwrap_or_default().join(","),
+            rule.verbs.join(","),
+        )
+    };
+    let rights =
+        |rules: Option<Vec<PolicyRule>>| rules.unwrap().into_iter().map(right).collect::<Vec<_>>();
+    let text = |texts: [&str; 3]| {
+        let [resources, names, verbs] = texts.map(str::to_owned);
+        (resources, names, verbs)
+    };
+    assert_eq!(
+        rights(role.rules),
+        [
+            text(["secrets", secret, "get,update"]),
+            text(["secrets", "", "create"])
+        ]
+    );
+    assert_eq!(
+        rights(cluster_role.rules),
+        [
+            text([
+                "mutatingwebhookconfigurations",
+                &webhook.configuration,
+                "get,update,patch"
+            ]),
+            text(["namespaces", "", "get"]),
+        ]
+    );
+    for kind in ["RoleBinding", "ClusterRoleBinding"] {
+        let binding = documents.iter().find(|d| d["kind"] == kind).unwrap();
+        assert_eq!(
+            binding["subjects"][0]["name"].as_str(),
+            account.metadata.name.as_deref()
+        );
+        assert_eq!(
+            binding["subjects"][0]["namespace"].as_str(),
+            account.metadata.namespace.as_deref()
+        );
+    }
+    let found: Service = of_kind(&documents, "Service");
+    assert_eq!(found.metadata.name.as_ref(), Some(service));
+}
+
+#[test]
+fn the_api_server_asks_about_pods_with_the_label_and_goes_on_without_an_answer() {
+    let documents = base();
+    let deployment: Deployment = of_kind(&documents, "Deployment");
+    let configuration: MutatingWebhookConfiguration =
+        of_kind(&documents, "MutatingWebhookConfiguration");
+    let service: Service = of_kind(&documents, "Service");
+    let webhook = webhook(&deployment.spec.unwrap().template.spec.unwrap().containers[0]);
+    assert_eq!(configuration.metadata.name, Some(webhook.configuration));
+    let mut asked = Vec::new();
+    for entry in configuration.webhooks.unwrap() {
+        let client = entry.client_config.service.unwrap();
+        assert_eq!(
+            (&client.name, &client.namespace),
+            (
+                service.metadata.name.as_ref().unwrap(),
+                service.metadata.namespace.as_ref().unwrap()
+            )
+        );
+        assert_eq!(
+            client.port,
+            Some(service.spec.as_ref().unwrap().ports.as_ref().unwrap()[0].port)
+        );
+        assert_eq!(client.path.as_deref(), Some("/mutate"));
+        assert_eq!(
+            entry.client_config.ca_bundle, None,
+            "the webhook's to write"
+        );
+        assert_eq!(entry.failure_policy.as_deref(), Some("Ignore"));
+        assert_eq!(entry.timeout_seconds, Some(2));
+        assert_eq!(entry.side_effects, "None");
+        assert_eq!(entry.reinvocation_policy.as_deref(), Some("IfNeeded"));
+        assert_eq!(entry.admission_review_versions, ["v1"]);
+        let rules = entry.rules.unwrap();
+        assert_eq!(rules.len(), 1);
+        assert_eq!(
+            rules[0].operations.as_deref(),
+            Some(&["CREATE".to_owned()][..])
+        );
+        assert_eq!(
+            rules[0].resources.as_deref(),
+            Some(&["pods".to_owned()][..])
+        );
+        let says =
+            |selector: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector>| {
+                let expressions = selector.unwrap().match_expressions.unwrap().into_iter();
+                expressions
+                    .map(|e| format!("{} {} {}", e.key, e.operator, e.values.unwrap().join(",")))
+                    .collect::<Vec<_>>()
+            };
+        asked.push((says(entry.namespace_selector), says(entry.object_selector)));
+    }
+    let excluded =
+        "kubernetes.io/metadata.name NotIn kube-system,kube-public,kube-node-lease,attache-system"
+            .to_owned();
+    let label = |says: &str| format!("{} {says}", attache::inject::LABEL);
+    assert_eq!(
+        asked,
+        [
+            (
+                vec![label("In enabled"), excluded.clone()],
+                vec![label("NotIn disabled")]
+            ),
+            (
+                vec![label("NotIn enabled"), excluded],
+                vec![label("In enabled")]
+            ),
+        ]
+    );
 }
