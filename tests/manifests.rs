@@ -529,7 +529,7 @@ fn the_webhooks_rights_are_its_own_secret_its_own_configuration_and_namespaces()
     assert_eq!(
         rights(role.rules),
         [
-            text(["secrets", secret, "get,update"]),
+            text(["secrets", secret, "get,patch"]),
             text(["secrets", "", "create"])
         ]
     );
@@ -539,7 +539,7 @@ fn the_webhooks_rights_are_its_own_secret_its_own_configuration_and_namespaces()
             text([
                 "mutatingwebhookconfigurations",
                 &webhook.configuration,
-                "get,update,patch"
+                "get,patch"
             ]),
             text(["namespaces", "", "get"]),
         ]
