@@ -231,12 +231,7 @@ impl Tour<'_> {
 
     /// What a container's attache is to do.
     async fn configured(&self, pod: &Pod, container: &Container) -> Result<Config, String> {
-        let args = container.arguments().map(Into::into);
-        let environment = container.environment();
-        let mut invocation = Invocation {
-            args: std::iter::once("attache".into()).chain(args).collect(),
-            environment: environment.map(|(k, v)| (k.into(), v.into())).collect(),
-        };
+        let mut invocation = Invocation::of_container(container);
         let mut file = None;
         if let Some(path) = invocation.file() {
             let text = self.mounted_file(pod, container, &path).await?;

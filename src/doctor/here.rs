@@ -53,16 +53,23 @@ fn subjects(
 ) -> Option<Subjects> {
     let given = &here.config;
     let running = process::attaches().into_iter().find_map(|running| {
-        let pid = running.pid;
-        Invocation::of(running).map(|invocation| (pid, invocation))
+        let (pid, is_hidden) = (running.pid, running.environment.is_none());
+        let invocation = Invocation::of(running, std::env::vars_os());
+        invocation.map(|invocation| (pid, is_hidden, invocation))
     });
     let mut subjects = Subjects {
         config: (**given).clone(),
         invocation: None,
         in_pod,
     };
-    if let Some((pid, invocation)) = running {
+    if let Some((pid, is_hidden, invocation)) = running {
         if !here.explicit {
+            if is_hidden {
+                findings.add([Finding::note(format!(
+                    "the environment of PID {pid} cannot be read, for attache hides it from its neighbours; the doctor \
+                     takes its own for it, which kubectl exec into attache's container makes the same"
+                ))]);
+            }
             match configured(&invocation, connection) {
                 Ok(config) => {
                     subjects.config = config;

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
+use super::pod::Container;
 use crate::cli::{self, Parsed};
 use crate::config::{self, Job};
 use crate::process::Running;
@@ -16,11 +17,14 @@ const COMMANDS: [&str; 3] = ["run", "exec", "proxy"];
 const FLAG: &str = "--config";
 const VARIABLE: &str = "ATTACHE_CONFIG";
 
+/// A variable of an environment: name, value.
+type Variable = (OsString, OsString);
+
 /// Arguments (the program's name first) and environment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Invocation {
     pub(super) args: Vec<OsString>,
-    pub(super) environment: Vec<(OsString, OsString)>,
+    pub(super) environment: Vec<Variable>,
 }
 
 /// A file of the memory, which has a path as long as it lives.
@@ -29,13 +33,24 @@ pub(super) struct MemoryFile(OwnedFd);
 // === impl Invocation ===
 
 impl Invocation {
-    /// That of a process, if it is one that runs beside an app.
-    pub(super) fn of(running: Running) -> Option<Self> {
+    /// That of a process, if it is one that runs beside an app; `ours` stands in for an environment that
+    /// cannot be read: attache hides it, and in its container all programs are started with the same.
+    pub(super) fn of(running: Running, ours: impl Iterator<Item = Variable>) -> Option<Self> {
         let command = running.args.get(1)?.to_str()?;
-        COMMANDS.contains(&command).then_some(Self {
+        COMMANDS.contains(&command).then(|| Self {
             args: running.args,
-            environment: running.environment.unwrap_or_default(),
+            environment: running.environment.unwrap_or_else(|| ours.collect()),
         })
+    }
+
+    /// That of a container, as far as the pod says it.
+    pub(super) fn of_container(container: &Container) -> Self {
+        let args = container.arguments().map(Into::into);
+        let environment = container.environment();
+        Self {
+            args: std::iter::once("attache".into()).chain(args).collect(),
+            environment: environment.map(|(k, v)| (k.into(), v.into())).collect(),
+        }
     }
 
     /// What it makes attache do.
@@ -191,16 +206,22 @@ mod tests {
 
     #[test]
     fn what_runs_beside_an_app_is_looked_at() {
-        let of = |args: &[&str]| {
-            Invocation::of(Running {
+        let of = |args: &[&str], environment: Option<Vec<Variable>>| {
+            let args = args.iter().map(OsString::from).collect();
+            let running = Running {
                 pid: 1,
-                args: args.iter().map(OsString::from).collect(),
-                environment: None,
-            })
+                args,
+                environment,
+            };
+            let ours = [("OURS".into(), "yes".into())];
+            Invocation::of(running, ours.into_iter())
         };
-        assert!(of(&["/attache", "run", "--configmap=web"]).is_some());
-        assert!(of(&["/attache", "doctor"]).is_none());
-        assert!(of(&["/attache"]).is_none());
+        let hidden = of(&["/attache", "run", "--configmap=web"], None).unwrap();
+        assert!(hidden.variable("OURS").is_some());
+        let seen = of(&["/attache", "run"], Some(Vec::new())).unwrap();
+        assert!(seen.variable("OURS").is_none());
+        assert!(of(&["/attache", "doctor"], None).is_none());
+        assert!(of(&["/attache"], None).is_none());
         let wrong = invocation(&["attache", "run", "--confgmap=web"], &[]).job();
         assert!(wrong.is_err_and(|fault| fault.contains("--configmap")));
     }

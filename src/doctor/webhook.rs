@@ -1,7 +1,5 @@
 //! The webhook that injects: its configuration, and who answers.
 
-use std::ffi::OsString;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -203,17 +201,13 @@ async fn flags(api: &Api, namespace: &str, name: &str) -> Option<Box<config::Web
 
 fn of_pod(pod: &Value) -> Option<Box<config::Webhook>> {
     let pod = super::pod::Pod::read(pod).ok()?;
-    pod.spec.containers.iter().find_map(|container| {
-        let args = container.arguments().map(OsString::from);
-        let invocation = Invocation {
-            args: std::iter::once("attache".into()).chain(args).collect(),
-            environment: Vec::new(),
-        };
-        match invocation.job() {
+    let mut containers = pod.spec.containers.iter();
+    containers.find_map(
+        |container| match Invocation::of_container(container).job() {
             Ok(Job::Webhook(webhook)) => Some(webhook),
             _ => None,
-        }
-    })
+        },
+    )
 }
 
 #[cfg(test)]
@@ -280,8 +274,11 @@ mod tests {
     #[test]
     fn the_flags_of_the_webhook_stand_in_its_pod() {
         let pod = json!({"spec": {"containers": [
-            {"name": "x"}, {"name": "webhook", "args": ["webhook", "--allow-restart=rollout"]}]}});
-        assert!(of_pod(&pod).unwrap().platform.allow_rollout);
+            {"name": "x"}, {"name": "webhook", "args": ["webhook", "--allow-restart=rollout"],
+                "env": [{"name": "ATTACHE_IMAGE", "value": "registry.example/attache"}]}]}});
+        let flags = of_pod(&pod).unwrap();
+        assert!(flags.platform.allow_rollout);
+        assert_eq!(flags.platform.image, "registry.example/attache");
         assert!(
             of_pod(&json!({"spec": {"containers": [{"name": "x", "args": ["run"]}]}})).is_none()
         );

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
-use super::{eventually, example};
+use super::{attache, eventually, example, output};
 
 /// A user whom nothing is allowed that his files do not allow: as in a pod.
 const USER: u32 = 65532;
@@ -83,4 +83,41 @@ fn a_neighbour_of_the_same_user_does_not_see_into_attache() {
     let other = Killed(command.spawn().unwrap());
     eventually("it runs", || owner(other.0.id()) == user);
     eventually("it is seen", || sees(other.0.id()));
+}
+
+/// As `kubectl exec` does it: the same environment, and the same user, who is not root.
+#[test]
+fn the_doctor_looks_at_an_attache_that_hides() {
+    let dir = example();
+    let script = r#"mkfifo said
+        "$0" run >said &
+        read -r line <said
+        "$0" doctor"#;
+    let mut alone = Command::new("unshare");
+    // No other test's attache is found in there.
+    alone.args(["--user", "--map-user=65532", "--map-group=65532"]);
+    alone.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+    alone
+        .args(["sh", "-c", script])
+        .arg(attache(&[]).get_program());
+    let manifests = dir.path().join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    fs::rename(dir.path().join("hello.yaml"), manifests.join("hello.yaml")).unwrap();
+    alone.env_clear().current_dir(dir.path());
+    alone.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    alone
+        .env("ATTACHE_PORT", "0")
+        .env("ATTACHE_DIR", &manifests);
+    let (code, out, errors) = output(alone);
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!(code, 0, "{out}{errors}");
+    for line in [
+        "ok: attache runs here, as PID ",
+        "note: the environment of PID ",
+        // So says the environment, and that there is no API server.
+        "note: --port=0 takes a free port",
+        "2 notes, 1 ok",
+    ] {
+        assert!(out.contains(line), "{line} in {out}");
+    }
 }

@@ -251,6 +251,16 @@ async fn a_token_goes_nowhere_in_clear() {
 }
 
 #[tokio::test]
+async fn a_loopback_address_behind_a_proxy_is_not_here() {
+    let server: http::Uri = "http://127.0.0.1:8001".parse().unwrap();
+    let mut config = load_with(|c| c.server = Some(server)).await;
+    assert!(!withhold_in_clear(&mut config));
+    config.proxy_url = Some("http://proxy.example:3128".parse().unwrap());
+    assert!(withhold_in_clear(&mut config));
+    assert!(config.auth_info.token.is_none());
+}
+
+#[tokio::test]
 async fn a_malformed_kubeconfig_is_told_without_what_it_holds() {
     for (text, told) in [
         ("users: hunter2", "no YAML of a kubeconfig"),
