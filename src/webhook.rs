@@ -35,8 +35,9 @@ use namespaces::Namespaces;
 use review::Policy;
 use serving::{Admin, Reviews};
 
-/// The most connections: an API server opens one for each review that it waits for.
-const MOST_CONNECTIONS: usize = 4096;
+/// The most connections, each of some 25 KiB: an API server opens one for each review that it waits for,
+/// and has 200 requests that change something in its hands at most (`--max-mutating-requests-inflight`).
+const MOST_CONNECTIONS: usize = 1024;
 
 /// How long a connection may be idle. An API server closes its own after 90 s (Go's transport), and
 /// must be the first: a review that it sends while the webhook closes is lost, and the pod is created

@@ -207,21 +207,54 @@ fn opened(error: &legacy::Error) -> Option<std::time::Instant> {
 #[error("{}", causes(.0))]
 pub struct BodyError(#[source] pub hyper::Error);
 
-/// The first cause of this type.
+/// The first cause of this type. An `io::Error` shows its cause's cause, and hides its cause, which
+/// may be one, too.
 fn find<'a, E: std::error::Error + 'static>(
     error: &'a (dyn std::error::Error + 'static),
 ) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
-        // An io::Error shows its cause's cause, and hides its cause.
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
         let hidden = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);
-        let hidden = hidden.and_then(|inner| inner.downcast_ref::<E>());
-        if let Some(found) = error.downcast_ref::<E>().or(hidden) {
+        if let Some(found) = hidden.and_then(|inner| find(inner)) {
             return Some(found);
         }
         next = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_found_in_an_io_error_in_another() {
+        // As hyper-rustls tells of a failed handshake.
+        let tls = rustls::Error::DecryptError;
+        let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
+        assert!(find::<rustls::Error>(&error).is_some());
+        assert!(find::<BodyError>(&error).is_none());
+    }
+
+    #[test]
+    fn a_target_is_below_the_path_of_the_server() {
+        let below = |server: &str, target: &str| {
+            let (server, target) = (server.parse().unwrap(), target.parse().unwrap());
+            below(&server, &target).map(|uri| uri.to_string())
+        };
+        let at = "/api/v1?a=b";
+        assert_eq!(below("https://a:1", at).unwrap(), "https://a:1/api/v1?a=b");
+        assert_eq!(below("https://a/", at).unwrap(), "https://a/api/v1?a=b");
+        assert_eq!(
+            below("https://a/k8s/", at).unwrap(),
+            "https://a/k8s/api/v1?a=b"
+        );
+        let long = format!("/{}", "a".repeat(65_530));
+        assert!(below("https://a/k8s/clusters/c-1234567890", &long).is_err());
+    }
 }

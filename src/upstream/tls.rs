@@ -58,8 +58,11 @@ pub(super) fn client_config(
     built.map_err(|error| format!("the client certificate or its key cannot be used: {error}"))
 }
 
-/// The user's client certificate and its key, in PEM: data goes before a file.
-fn identity(config: &Config) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+/// A client certificate and its key, in PEM.
+type Identity = (Vec<u8>, Vec<u8>);
+
+/// The user's: data goes before a file.
+fn identity(config: &Config) -> Result<Option<Identity>, String> {
     let auth = &config.auth_info;
     let load = |what: &str, data: Option<&str>, file: Option<&String>| match (data, file) {
         (Some(data), _) => {

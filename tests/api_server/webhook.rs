@@ -8,6 +8,7 @@ mod fleet;
 mod other;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use crate::LIMIT;
 use crate::support::control_plane::ControlPlane;
 use crate::support::eventually;
-use fleet::{Fleet, pod, pods, sidecar};
+use fleet::{Api, Fleet, pod, pods, sidecar};
 use other::Other;
 
 const TOKEN_MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -143,6 +144,40 @@ async fn another_webhook_may_change_the_sidecar_and_a_webhook_that_is_down_keeps
     fleet.replicas.remove(0).stop().await;
     let pod = fleet.api.create(&pods("meddled"), &annotated(&asks)).await;
     assert!(sidecar(&pod).is_none());
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn no_pod_goes_without_while_every_replica_is_replaced() {
+    let plane = ControlPlane::start().await;
+    let mut fleet = Fleet::start(&plane, 2, &["--shutdown-delay=2s"], None).await;
+    let asks = json!({"attache.dev/configmaps": "web"});
+    fleet.namespace("rolled", true, &json!({})).await;
+    fleet.calls("rolled", &asks).await;
+    let (path, object) = (pods("rolled"), annotated(&asks));
+    let api = Api(fleet.api.0.clone());
+    let done = AtomicBool::new(false);
+    // The API server keeps its connections, and is told on each of them to open another.
+    let creating = async {
+        let mut created = Vec::new();
+        while !done.load(Ordering::Relaxed) {
+            let creates = (0..IN_FLIGHT).map(|_| api.create(&path, &object));
+            created.extend(join_all(creates).await);
+        }
+        created
+    };
+    let replacing = async {
+        for _ in 0..4 {
+            fleet.replace().await;
+        }
+        done.store(true, Ordering::Relaxed);
+    };
+    let (created, ()) = tokio::join!(creating, replacing);
+    let without = created.iter().filter(|pod| sidecar(pod).is_none()).count();
+    assert_eq!(without, 0, "of {}", created.len());
+    assert!(created.len() > IN_FLIGHT);
+    let injected = r#"attache_webhook_reviews_total{outcome="injected",reason=""}"#;
+    assert!(fleet.replicas[0].metric(injected).await > 0.0);
 }
 
 #[tokio::test]

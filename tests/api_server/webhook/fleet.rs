@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use attache::cli::{self, Parsed};
@@ -94,7 +94,13 @@ pub(super) struct Replica {
 impl Replica {
     async fn start(kubeconfig: &Path, flags: &[&str], validity: Option<Duration>) -> Self {
         let mut args = vec!["attache", "webhook", "--address=127.0.0.1", "--port=0"];
-        args.extend(["--admin-address=127.0.0.1:0", "--shutdown-delay=0s"]);
+        args.push("--admin-address=127.0.0.1:0");
+        if !flags
+            .iter()
+            .any(|flag| flag.starts_with("--shutdown-delay"))
+        {
+            args.push("--shutdown-delay=0s");
+        }
         args.extend(["--kubeconfig", kubeconfig.to_str().unwrap()]);
         args.extend(["--namespace", NAMESPACE, "--image=attache:test"]);
         args.extend(flags);
@@ -162,8 +168,14 @@ impl Replica {
 pub(super) struct Fleet {
     pub(super) api: Api,
     pub(super) replicas: Vec<Replica>,
+    kubeconfig: PathBuf,
+    flags: Vec<String>,
+    /// Of the replicas that are called, as a Service's endpoints are.
+    addresses: Addresses,
     balancing: JoinHandle<()>,
 }
+
+type Addresses = Arc<Mutex<Vec<SocketAddr>>>;
 
 impl Drop for Fleet {
     fn drop(&mut self) {
@@ -188,9 +200,13 @@ impl Fleet {
             replicas.push(Replica::start(&kubeconfig, flags, validity).await);
         }
         let addresses = replicas.iter().map(|replica| replica.address).collect();
+        let addresses = Addresses::new(Mutex::new(addresses));
         let fleet = Self {
             api,
             replicas,
+            kubeconfig,
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            addresses: Arc::clone(&addresses),
             balancing: tokio::spawn(balance(listener, addresses)),
         };
         for replica in &fleet.replicas {
@@ -200,6 +216,21 @@ impl Fleet {
             .await;
         }
         fleet
+    }
+
+    /// Replaces the oldest replica as a Deployment does: a new one is called once it is ready, and the
+    /// old one no more once it is not.
+    pub(super) async fn replace(&mut self) {
+        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
+        let new = Replica::start(&self.kubeconfig, &flags, None).await;
+        eventually("the new one is ready", LIMIT, async || new.is_ready().await).await;
+        self.addresses.lock().unwrap().push(new.address);
+        self.replicas.push(new);
+        let mut old = self.replicas.remove(0);
+        drop(old.stop.take());
+        eventually("the old one is not", LIMIT, async || !old.is_ready().await).await;
+        self.addresses.lock().unwrap().retain(|a| *a != old.address);
+        old.stop().await;
     }
 
     /// A namespace, by its labels and annotations.
@@ -275,10 +306,10 @@ async fn install(plane: &ControlPlane, api: &Api, port: u16) -> PathBuf {
 }
 
 /// Each connection to the next address that accepts it.
-async fn balance(listener: TcpListener, addresses: Vec<SocketAddr>) {
+async fn balance(listener: TcpListener, addresses: Addresses) {
     let turn = Arc::new(AtomicUsize::new(0));
     while let Ok((mut client, _)) = listener.accept().await {
-        let (addresses, turn) = (addresses.clone(), Arc::clone(&turn));
+        let (addresses, turn) = (addresses.lock().unwrap().clone(), Arc::clone(&turn));
         tokio::spawn(async move {
             for _ in 0..addresses.len() {
                 let next = turn.fetch_add(1, Ordering::Relaxed) % addresses.len();
