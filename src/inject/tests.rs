@@ -112,7 +112,7 @@ pub(super) fn hold(pod: &Value, surroundings: &Surroundings) -> Result<Outcome, 
     outcome
 }
 
-fn patches(before: &Value, after: &Value) {
+pub(super) fn patches(before: &Value, after: &Value) {
     let operations = patch(before, after);
     let read: json_patch::Patch = serde_json::from_value(json!(operations)).unwrap();
     let mut patched = before.clone();
