@@ -115,6 +115,28 @@ impl Skip {
             Self::Windows => "windows",
         }
     }
+
+    /// In a sentence's words, and what would change it.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::OptedOut => "its label attache.dev/inject says disabled",
+            Self::NothingAsked => {
+                "nothing is asked for: give it an annotation such as attache.dev/configmaps"
+            }
+            Self::HostNetwork => {
+                "with hostNetwork, 127.0.0.1 is the node's: others would reach the sidecar"
+            }
+            Self::HostPid => "with hostPID, signals could reach the node's processes",
+            Self::ByHand => "it carries an attache that was put there by hand: take that out first",
+            Self::Endless => {
+                "it ends, and a sidecar that is a plain container never would: native ones need \
+                 Kubernetes 1.29"
+            }
+            Self::Mirror => "it is the mirror of a static pod, which cannot be changed here",
+            Self::Windows => "it runs on Windows",
+        }
+    }
 }
 
 /// The pod with the sidecar that its annotations, its surroundings and the platform ask for. A pod
