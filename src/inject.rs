@@ -7,9 +7,11 @@
 //! Reading order: [`inject`], then which pods get none (`refusal`); `work`, one injection as it goes
 //! on, and what it adds: `files`, `paths`, `token`, `user`, `sidecar` with its `resources`, or `wrapped`; its
 //! `warnings`. Every edit is made by `editor`, which notes what takes it back; `record` keeps that on the
-//! pod. `pod` reads pods, `patch` says what changed. Then objects of all kinds (`command`).
+//! pod. `pod` reads pods, `patch` says what changed. Then objects of all kinds (`command`),
+//! and what a configuration needs to be allowed (`rights`).
 
 pub mod command;
+pub mod rights;
 
 mod editor;
 mod files;

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::{Outcome, Surroundings};
 use crate::config::{Inject, Kubernetes, Objects, Output, Target, Uninject};
 use report::{Report, called};
-use rights::Rights;
+use rights::Grants;
 use stream::{Piece, Source};
 use workload::Workload;
 
@@ -49,7 +49,7 @@ pub fn inject(
 ) -> Result<(), InjectError> {
     let mut report = Report::default();
     let mut sources = stream::sources(&inject.objects.inputs, stdin, &mut report.faults);
-    let mut rights = Rights::default();
+    let mut grants = Grants::default();
     let mut unplaced = false;
     let mut change = |workload: &Workload<'_>, pod: &Value, report: &mut Report| {
         let surroundings = Surroundings {
@@ -77,7 +77,7 @@ pub fn inject(
             let namespace = workload.namespace.as_ref().or(inject.namespace.as_ref());
             unplaced |= namespace.is_none();
             let namespace = namespace.map_or("default", String::as_str);
-            if let Err(faults) = rights.add(injected, namespace) {
+            if let Err(faults) = grants.add(&workload.name, injected, namespace) {
                 for fault in faults.lines() {
                     report.faults.add(called(&workload.name), fault);
                 }
@@ -99,7 +99,7 @@ pub fn inject(
         report.warning("--namespace", what);
     }
     let text = match inject.output {
-        Output::Rbac => rights.print(&mut report),
+        Output::Rbac => grants.print(&mut report),
         Output::Diff => differences(&sources, &changed),
         Output::Objects => objects(&sources, &changed, &mut report),
     };
