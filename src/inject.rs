@@ -179,7 +179,8 @@ fn inject_by(
         .as_ref()
         .map_or_else(BTreeMap::new, |record| record.written(pod));
     write.extend(surroundings.write.clone());
-    let asked = config::asked(&annotations(&base, &write, surroundings))?;
+    let around = |faults| told_from_around(faults, &base, &write);
+    let asked = config::asked(&annotations(&base, &write, surroundings)).map_err(around)?;
     if asked.is_nothing() {
         return Ok(Outcome::Skipped(Skip::NothingAsked));
     }
@@ -193,7 +194,7 @@ fn inject_by(
         platform,
         version,
     };
-    let (injection, record) = task.done(&write)?;
+    let (injection, record) = task.done(&write).map_err(around)?;
     Ok(match earlier {
         Some(earlier) if earlier.is_of(&record, pod) => Outcome::Unchanged,
         _ => Outcome::Injected(injection),
@@ -215,6 +216,26 @@ fn annotations(
         }
     }
     all
+}
+
+/// Says of faults in annotations that are none of the pod's where to look for them.
+fn told_from_around(faults: Faults, base: &Value, write: &BTreeMap<String, String>) -> Faults {
+    let own = base["metadata"]["annotations"].as_object();
+    let is_around = |line: &str| {
+        let named = line.strip_prefix(PREFIX).and_then(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+            rest.get(..end?)
+        });
+        named.is_some_and(|name| {
+            let is_own = own.is_some_and(|own| own.contains_key(&format!("{PREFIX}{name}")));
+            !is_own && !write.contains_key(name)
+        })
+    };
+    let lines = faults.lines().iter().map(|line| match is_around(line) {
+        true => format!("{line} (the namespace says it, or the webhook's --set)"),
+        false => line.clone(),
+    });
+    Faults::from(lines.collect::<Vec<_>>())
 }
 
 #[cfg(test)]

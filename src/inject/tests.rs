@@ -285,6 +285,30 @@ fn an_edited_command_is_not_put_back() {
 }
 
 #[test]
+fn a_fault_that_is_not_the_pods_own_says_so() {
+    let mut around = native();
+    around.annotations = map(&[("filse", "x"), ("port", "7")]);
+    let own = pod(&[("port", "8"), ("exec-container", "no")], json!({}));
+    let told = faults(&own, &around);
+    let lines: Vec<_> = told.lines().collect();
+    let whose = " (the namespace says it, or the webhook's --set)";
+    assert_eq!(lines.len(), 2, "{told}");
+    for line in lines {
+        assert_eq!(
+            line.ends_with(whose),
+            line.starts_with("attache: attache.dev/filse: "),
+            "{line}"
+        );
+    }
+    around.annotations = map(&[("configmaps", "web"), ("exec-container", "no")]);
+    let told = faults(&pod(&[], json!({})), &around);
+    assert!(
+        told.starts_with("attache: attache.dev/exec-container: ") && told.ends_with(whose),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_record_that_nobody_can_read_is_none() {
     let mut after = injected(&pod(&[("configmaps", "web")], json!({})), &native()).pod;
     after["metadata"]["annotations"]["attache.dev/injected"] = json!("{}");
