@@ -10,6 +10,15 @@ const IDLE: &str = "while :; do sleep 1; done";
 /// What the app reads from its sidecar.
 const READ: &str = r#"wget -qO- "$ATTACHE_ENDPOINT/kv/$NAMESPACE/web/GREETING""#;
 
+/// The version of PodDisruptionBudgets: before Kubernetes 1.21 it is another.
+fn policy() -> &'static str {
+    let versions = run("kubectl", &["api-versions"], "").unwrap();
+    match versions.lines().any(|version| version == "policy/v1") {
+        true => "policy/v1",
+        false => "policy/v1beta1",
+    }
+}
+
 fn reading(scene: &Scene) -> String {
     format!("NAMESPACE={}; {READ}", scene.namespace)
 }
@@ -118,14 +127,9 @@ fn a_change_rolls_out_once_however_many_replicas_ask() {
 #[test]
 #[ignore = "drives the cluster of the current context, whose nodes have ATTACHE_IMAGE"]
 fn a_pod_asks_for_its_eviction_where_a_budget_covers_it() {
-    let versions = run("kubectl", &["api-versions"], "").unwrap();
-    assert!(
-        versions.lines().any(|version| version == "policy/v1"),
-        "evictions need policy/v1 (Kubernetes 1.22)"
-    );
     let scene = Scene::new("evict");
     scene.apply(&json!({
-        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "app"},
+        "apiVersion": policy(), "kind": "PodDisruptionBudget", "metadata": {"name": "app"},
         "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "app"}}}
     }));
     let rule = "{restart: pod, splay: 0s, minInterval: 0s}";
@@ -182,7 +186,11 @@ fn the_webhook_gives_new_pods_their_sidecars() {
     let shipped = run("kubectl", &["kustomize", manifests], "").unwrap();
     let default = format!("attache:{}", env!("CARGO_PKG_VERSION"));
     assert!(shipped.contains(&default));
-    let installed = shipped.replace(&default, &image());
+    let budget = "apiVersion: policy/v1\n";
+    assert!(shipped.contains(budget));
+    let installed = shipped
+        .replace(&default, &image())
+        .replace(budget, &format!("apiVersion: {}\n", policy()));
     let _uninstall = Uninstall(installed.clone());
     run("kubectl", &["apply", "-f", "-"], &installed).unwrap();
     let rollout = [
