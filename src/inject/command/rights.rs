@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::report::Report;
 use crate::config::tree::{self, Layout, Tree};
-use crate::config::{Asked, Faults, Target, asked};
+use crate::config::{Asked, Faults, NamedObject, ObjectKind, Target, asked};
 use crate::inject::rights::{Owner, Place, Right, rights};
 use crate::inject::{Surroundings, annotations};
 
@@ -111,7 +111,10 @@ impl Grants {
                 "with the proxy, every process of the pod has these rights: add what the app itself needs, and no more",
             );
         }
-        if asked.config.serve.writes.allowed {
+        let mut named = asked.config.source.objects.iter();
+        let is_expected =
+            |named: &NamedObject| named.kind == ObjectKind::ConfigMap && !named.optional;
+        if asked.config.serve.writes.allowed && named.any(is_expected) {
             note(
                 "a write of a ConfigMap that does not exist needs create, too, which RBAC cannot limit by name",
             );
