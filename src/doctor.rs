@@ -1,7 +1,7 @@
 //! `attache doctor`: what keeps attache from working, and how to mend it.
 //!
 //! It looks [`here`], at the attache beside it, or at a [`cluster`] from outside. Each check is a small
-//! function that returns findings, and takes what was read before: `fit` (a pod's spec), `needs` and `access`
+//! function that returns findings, and takes what was read before: `fit` (a pod's spec), `access`
 //! (rights), `named` (objects and keys), `webhook`, `carry` (which pods have an attache), `credentials`,
 //! `directories`, `port`, `versions`.
 
@@ -19,7 +19,6 @@ mod findings;
 mod fit;
 mod here;
 mod named;
-mod needs;
 mod pod;
 mod port;
 mod running;

@@ -7,9 +7,11 @@
 //! Reading order: [`inject`], then which pods get none (`refusal`); `work`, one injection as it goes
 //! on, and what it adds: `files`, `paths`, `token`, `user`, `sidecar` with its `resources`, or `wrapped`; its
 //! `warnings`. Every edit is made by `editor`, which notes what takes it back; `record` keeps that on the
-//! pod. `pod` reads pods, `patch` says what changed. Then objects of all kinds (`command`).
+//! pod. `pod` reads pods, `patch` says what changed. Then objects of all kinds (`command`),
+//! and what a configuration needs to be allowed (`rights`).
 
 pub mod command;
+pub mod rights;
 
 mod editor;
 mod files;
@@ -115,6 +117,28 @@ impl Skip {
             Self::Windows => "windows",
         }
     }
+
+    /// In a sentence's words, and what would change it.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::OptedOut => "its label attache.dev/inject says disabled",
+            Self::NothingAsked => {
+                "nothing is asked for: give it an annotation such as attache.dev/configmaps"
+            }
+            Self::HostNetwork => {
+                "with hostNetwork, 127.0.0.1 is the node's: others would reach the sidecar"
+            }
+            Self::HostPid => "with hostPID, signals could reach the node's processes",
+            Self::ByHand => "it carries an attache that was put there by hand: take that out first",
+            Self::Endless => {
+                "it ends, and a sidecar that is a plain container never would: native ones need \
+                 Kubernetes 1.29"
+            }
+            Self::Mirror => "it is the mirror of a static pod, which cannot be changed here",
+            Self::Windows => "it runs on Windows",
+        }
+    }
 }
 
 /// The pod with the sidecar that its annotations, its surroundings and the platform ask for. A pod
@@ -155,7 +179,8 @@ fn inject_by(
         .as_ref()
         .map_or_else(BTreeMap::new, |record| record.written(pod));
     write.extend(surroundings.write.clone());
-    let asked = config::asked(&annotations(&base, &write, surroundings))?;
+    let around = |faults| told_from_around(faults, &base, &write);
+    let asked = config::asked(&annotations(&base, &write, surroundings)).map_err(around)?;
     if asked.is_nothing() {
         return Ok(Outcome::Skipped(Skip::NothingAsked));
     }
@@ -169,7 +194,7 @@ fn inject_by(
         platform,
         version,
     };
-    let (injection, record) = task.done(&write)?;
+    let (injection, record) = task.done(&write).map_err(around)?;
     Ok(match earlier {
         Some(earlier) if earlier.is_of(&record, pod) => Outcome::Unchanged,
         _ => Outcome::Injected(injection),
@@ -191,6 +216,26 @@ fn annotations(
         }
     }
     all
+}
+
+/// Says of faults in annotations that are none of the pod's where to look for them.
+fn told_from_around(faults: Faults, base: &Value, write: &BTreeMap<String, String>) -> Faults {
+    let own = base["metadata"]["annotations"].as_object();
+    let is_around = |line: &str| {
+        let named = line.strip_prefix(PREFIX).and_then(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+            rest.get(..end?)
+        });
+        named.is_some_and(|name| {
+            let is_own = own.is_some_and(|own| own.contains_key(&format!("{PREFIX}{name}")));
+            !is_own && !write.contains_key(name)
+        })
+    };
+    let lines = faults.lines().iter().map(|line| match is_around(line) {
+        true => format!("{line} (the namespace says it, or the webhook's --set)"),
+        false => line.clone(),
+    });
+    Faults::from(lines.collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -206,6 +206,28 @@ fn only_the_objects_named_are_meant() {
     );
 }
 
+/// kubectl takes a stream that begins with a brace for JSON to its end.
+#[test]
+fn json_among_yaml_becomes_documents_of_yaml() {
+    let dir = tempfile::tempdir().unwrap();
+    let json = r#"{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}]}}"#;
+    fs::write(
+        dir.path().join("a.json"),
+        format!("{json}\n{{\"kind\": \"Secret\"}}"),
+    )
+    .unwrap();
+    fs::write(dir.path().join("b.yaml"), STREAM).unwrap();
+    let dir = dir.path().to_str().unwrap();
+    let (code, out, said) = attache(&[&INJECT[..], &["-f", dir]].concat(), "");
+    assert_eq!(code, 0, "{said}");
+    assert!(out.starts_with("---\n{\n    \"kind\": \"Pod\","), "{out}");
+    assert!(
+        out.contains("\n---\n\n{\"kind\": \"Secret\"}\n---\n# A ConfigMap"),
+        "{out}"
+    );
+    assert_eq!(objects(&out).len(), 5, "{out}");
+}
+
 #[test]
 fn any_fault_and_nothing_is_printed_but_all_of_them_are_told() {
     let dir = tempfile::tempdir().unwrap();

@@ -4,12 +4,39 @@ use std::collections::BTreeMap;
 
 use super::api::{Api, ApiError, Subject};
 use super::findings::Finding;
-use super::needs::{Ask, Right};
+use crate::inject::rights::Right;
+
+/// One question of an access review.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ask {
+    pub(super) namespace: Option<String>,
+    pub(super) group: &'static str,
+    pub(super) resource: &'static str,
+    pub(super) subresource: &'static str,
+    pub(super) name: Option<String>,
+    pub(super) verb: &'static str,
+}
 
 /// Asks each question once.
 #[derive(Default)]
 pub(super) struct Access {
     answers: BTreeMap<(Subject, Ask), bool>,
+}
+
+// === impl Ask ===
+
+impl Ask {
+    /// Whether that verb of a right is given.
+    fn of(right: &Right, verb: &'static str) -> Self {
+        Self {
+            namespace: right.namespace.clone(),
+            group: right.group,
+            resource: right.resource,
+            subresource: right.subresource,
+            name: right.name.clone(),
+            verb,
+        }
+    }
 }
 
 // === impl Access ===
@@ -27,7 +54,7 @@ impl Access {
         for right in rights {
             let mut refused = false;
             for verb in right.verbs {
-                match self.may(api, subject, right.ask(verb)).await {
+                match self.may(api, subject, Ask::of(right, verb)).await {
                     Ok(allowed) => refused |= !allowed,
                     Err(error) if error.is_forbidden() && *subject != Subject::Own => {
                         return vec![Finding::note(
@@ -84,9 +111,9 @@ fn findings(lacking: &[Right], needed: usize, who: &str) -> Vec<Finding> {
             true => String::new(),
             false => format!(" {}", names.join(", ")),
         };
-        let why = match key.why.as_str() {
-            "" => String::new(),
-            why => format!(", which {why} needs"),
+        let why = match &key.asked_by {
+            None => String::new(),
+            Some(what) => format!(", which {what} needs"),
         };
         let place = match &key.namespace {
             Some(namespace) => format!("Role in namespace {namespace}"),
@@ -95,18 +122,11 @@ fn findings(lacking: &[Right], needed: usize, who: &str) -> Vec<Finding> {
         Finding::error(format!(
             "{who} may not {} {}{what}{why}: bind it to a {place} with the rule {}",
             key.verbs.join(", "),
-            resource(&key),
+            key.shown(),
             yaml(&key, &names)
         ))
     };
     rules.into_iter().map(rule).collect()
-}
-
-fn resource(right: &Right) -> String {
-    match right.subresource {
-        "" => right.resource.to_owned(),
-        subresource => format!("{}/{subresource}", right.resource),
-    }
 }
 
 /// A rule of a Role, as YAML on one line.
@@ -122,7 +142,7 @@ fn yaml(right: &Right, names: &[&str]) -> String {
     let verbs = right.verbs.join(", ");
     format!(
         "{{apiGroups: [{group}], resources: [{}]{names}, verbs: [{verbs}]}}",
-        resource(right)
+        right.shown()
     )
 }
 
@@ -130,15 +150,16 @@ fn yaml(right: &Right, names: &[&str]) -> String {
 mod tests {
     use super::*;
     use crate::doctor::findings::Level;
-    use crate::doctor::needs::{Place, needs};
+
     use crate::doctor::tests::config;
+    use crate::inject::rights::{Place, rights};
 
     #[test]
     fn a_missing_right_is_told_as_the_rule_that_gives_it() {
         let place = Place {
             namespace: "n".to_owned(),
             pod_namespace: "n".to_owned(),
-            pod_name: "p".to_owned(),
+            pod_name: Some("p".to_owned()),
             owner: None,
         };
         let args = [
@@ -147,7 +168,7 @@ mod tests {
             "--secret-selector=*/x=y",
             "--on-change=restart: pod",
         ];
-        let rights = needs(&config(&args), &place);
+        let rights = rights(&config(&args), &place);
         let found = findings(&rights, rights.len(), "ServiceAccount n/s");
         let all: Vec<_> = found.iter().map(|f| f.text.as_str()).collect();
         assert!(found.iter().all(|f| f.level == Level::Error));

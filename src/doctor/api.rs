@@ -5,7 +5,7 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::needs::Ask;
+use super::access::Ask;
 use crate::upstream::{Budget, CallError, Lease, Status, Upstream};
 
 /// Objects in a page.

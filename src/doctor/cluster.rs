@@ -8,14 +8,13 @@ use super::access::Access;
 use super::api::{Api, ApiError, Subject};
 use super::carry::{self, Lacks};
 use super::findings::{Finding, Findings};
-use super::needs::{Place, needs};
 use super::pod::{Container, Metadata, Pod, Sidecar};
 use super::running::{Invocation, MemoryFile};
 use super::targets::{Listing, listing};
 use super::webhook::{self, Webhook};
 use super::{fit, here, named};
 use crate::config::{Cluster, Config, Job, Namespaces};
-use crate::inject;
+use crate::inject::{self, rights::rights};
 use crate::upstream::{Upstream, Version};
 
 /// Looks at the cluster.
@@ -210,7 +209,7 @@ impl Tour<'_> {
                 return findings.add(about(vec![Finding::unknown(text)]));
             }
         };
-        let place = Place::of(pod, &config);
+        let place = pod.place(&config);
         findings.add(about(fit::spec(pod, sidecar, &config, &place)));
         findings.add(about(
             here::budget(self.api, pod, &config)
@@ -220,7 +219,7 @@ impl Tour<'_> {
         ));
         // Another kubeconfig's user is not the pod's ServiceAccount.
         if config.source.dir.is_none() && config.connection.kubeconfig.is_none() {
-            let rights = needs(&config, &place);
+            let rights = rights(&config, &place);
             let (namespace, account) = (pod.metadata.namespace.clone(), pod.service_account());
             let who = format!("ServiceAccount {namespace}/{account}");
             let subject = Subject::ServiceAccount(namespace, account.to_owned());

@@ -1,10 +1,10 @@
 //! Whether a pod is made for what the attache in it is to do: pure, from the pod's JSON.
 
 use crate::config::{Action, Config, ObjectKind, ObjectName, ProcessMatch, RestartAction, Rule};
+use crate::inject::rights::Place;
 use crate::upstream::Budget;
 
 use super::findings::Finding;
-use super::needs::Place;
 use super::pod::{Container, Pod, Sidecar, Volume, VolumeMount};
 
 /// Where a service account's token is mounted.

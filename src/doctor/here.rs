@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use super::access::Access;
 use super::api::{Api, Subject};
 use super::findings::{Finding, Findings};
-use super::needs::{Place, needs};
 use super::pod::Pod;
 use super::running::Invocation;
 use super::{credentials, directories, fit, named, port, versions};
 use crate::config::{Action, Config, Connection, Here, Job};
+use crate::inject::rights::{Place, rights};
 use crate::process;
 use crate::upstream::{Upstream, Version, VersionError, pod_namespace};
 
@@ -166,7 +166,7 @@ async fn upstream(subjects: &Subjects, findings: &mut Findings) {
             findings.add(own_pod(&api, &pod, config, &place).await);
         }
     }
-    let rights = needs(config, &place);
+    let rights = rights(config, &place);
     let mut access = Access::default();
     findings.add(access.check(&api, &Subject::Own, "attache", &rights).await);
     findings.add(named::named(&api, config, &place).await);
@@ -219,7 +219,7 @@ fn place(subjects: &Subjects, upstream: &Upstream) -> (Place, bool) {
     let place = Place {
         pod_namespace: own.unwrap_or_else(|| namespace.clone()),
         namespace,
-        pod_name: name.unwrap_or_else(host),
+        pod_name: Some(name.unwrap_or_else(host)),
         owner: None,
     };
     (place, is_pod)
@@ -227,7 +227,8 @@ fn place(subjects: &Subjects, upstream: &Upstream) -> (Place, bool) {
 
 /// The pod that attache runs in, as the API server has it.
 async fn pod_here(api: &Api, place: &Place) -> Result<Pod, Finding> {
-    let (namespace, name) = (&place.pod_namespace, &place.pod_name);
+    let namespace = &place.pod_namespace;
+    let name = place.pod_name.as_deref().unwrap_or_default();
     let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
     match api.get(&path).await {
         Ok(pod) => Pod::read(&pod).map_err(|error| {

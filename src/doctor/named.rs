@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::api::Api;
 use super::findings::Finding;
-use super::needs::Place;
 use crate::config::{Config, FilesFrom, FilesTo, Glob, NamedObject, ObjectKind, Rule};
+use crate::inject::rights::{Place, resource};
 
 /// An object that is there, and its keys, if they were asked for.
 type Keys<'a> = (&'a NamedObject, Vec<String>);
@@ -49,13 +49,6 @@ pub(super) async fn named(api: &Api, config: &Config, place: &Place) -> Vec<Find
         found.extend(unknown_keys(config, &keys));
     }
     found
-}
-
-pub(super) fn resource(kind: ObjectKind) -> &'static str {
-    match kind {
-        ObjectKind::ConfigMap => "configmaps",
-        ObjectKind::Secret => "secrets",
-    }
 }
 
 fn shown(named: &NamedObject, namespace: &str) -> String {

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config::{PREFIX, WorkloadKind};
+use crate::config::{Config, PREFIX};
+use crate::inject::rights::{Owner, Place};
 
 /// The name of an injected sidecar.
 const SIDECAR: &str = "attache";
@@ -164,16 +165,6 @@ pub(super) struct Reason {
     pub(super) exit_code: i32,
 }
 
-/// The workload that a pod belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Owner {
-    /// As objects write it.
-    pub(super) kind: String,
-    pub(super) name: String,
-    /// The ReplicaSet between a Deployment and its pod.
-    pub(super) replica_set: Option<String>,
-}
-
 /// The attache in a pod.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sidecar<'a> {
@@ -278,6 +269,18 @@ impl Pod {
             },
         })
     }
+
+    /// Where its attache runs.
+    pub(super) fn place(&self, config: &Config) -> Place {
+        let pod_namespace = self.metadata.namespace.clone();
+        let namespace = config.source.namespace.clone();
+        Place {
+            namespace: namespace.unwrap_or_else(|| pod_namespace.clone()),
+            pod_namespace,
+            pod_name: Some(self.metadata.name.clone()),
+            owner: self.owner(),
+        }
+    }
 }
 
 // === impl Metadata ===
@@ -351,24 +354,6 @@ impl VolumeMount {
     /// Whether the kubelet never updates it.
     pub(super) fn is_fixed(&self) -> bool {
         !self.sub_path.is_empty() || !self.sub_path_expr.is_empty()
-    }
-}
-
-// === impl Owner ===
-
-impl Owner {
-    pub(super) fn workload_kind(&self) -> Option<WorkloadKind> {
-        match self.kind.as_str() {
-            "Deployment" => Some(WorkloadKind::Deployment),
-            "StatefulSet" => Some(WorkloadKind::StatefulSet),
-            "DaemonSet" => Some(WorkloadKind::DaemonSet),
-            _ => None,
-        }
-    }
-
-    /// `deployment/web`, as kubectl takes it.
-    pub(super) fn shown(&self) -> String {
-        format!("{}/{}", self.kind.to_lowercase(), self.name)
     }
 }
 

@@ -20,8 +20,8 @@ use serde_json::Value;
 use super::{Outcome, Surroundings};
 use crate::config::{Inject, Kubernetes, Objects, Output, Target, Uninject};
 use report::{Report, called};
-use rights::Rights;
-use stream::Source;
+use rights::Grants;
+use stream::{Piece, Source};
 use workload::Workload;
 
 /// Why a command failed; exit code 1.
@@ -49,7 +49,7 @@ pub fn inject(
 ) -> Result<(), InjectError> {
     let mut report = Report::default();
     let mut sources = stream::sources(&inject.objects.inputs, stdin, &mut report.faults);
-    let mut rights = Rights::default();
+    let mut grants = Grants::default();
     let mut unplaced = false;
     let mut change = |workload: &Workload<'_>, pod: &Value, report: &mut Report| {
         let surroundings = Surroundings {
@@ -77,7 +77,7 @@ pub fn inject(
             let namespace = workload.namespace.as_ref().or(inject.namespace.as_ref());
             unplaced |= namespace.is_none();
             let namespace = namespace.map_or("default", String::as_str);
-            if let Err(faults) = rights.add(injected, namespace) {
+            if let Err(faults) = grants.add(&workload.name, injected, namespace) {
                 for fault in faults.lines() {
                     report.faults.add(called(&workload.name), fault);
                 }
@@ -99,7 +99,7 @@ pub fn inject(
         report.warning("--namespace", what);
     }
     let text = match inject.output {
-        Output::Rbac => rights.print(&mut report),
+        Output::Rbac => grants.print(&mut report),
         Output::Diff => differences(&sources, &changed),
         Output::Objects => objects(&sources, &changed, &mut report),
     };
@@ -184,7 +184,8 @@ fn each(
         let what = "there is no such object among what was read";
         report.faults.add(format!("--to {}", called(target)), what);
     }
-    if !found && objects.only.is_empty() {
+    // What could not be read may have held one.
+    if !found && objects.only.is_empty() && report.faults.is_empty() {
         let what = "no Pod, Deployment or other workload is among what was read; --template says where \
                     kinds of your own hold their pod template";
         report.warning("--filename", what);
@@ -196,16 +197,26 @@ fn each(
 fn objects(sources: &[Source], changed: &[Vec<Target>], report: &mut Report) -> String {
     let mut out = String::new();
     let mut changed = changed.iter();
+    // kubectl reads a stream that begins with a brace as JSON alone, and JSON within YAML only as
+    // documents of their own.
+    let pieces = || sources.iter().flat_map(|source| &source.pieces);
+    let is_mixed = pieces().any(Piece::is_json) && pieces().any(Piece::is_yaml);
     for source in sources {
         if !out.is_empty() && !out.ends_with('\n') {
             out.push('\n');
         }
         let begins = |text: &str| text.starts_with("---") || text.starts_with('%');
         let first = source.pieces.first();
-        if !out.is_empty() && !first.is_some_and(|piece| begins(&piece.text)) {
+        let is_apart =
+            first.is_some_and(|piece| begins(&piece.text) || is_mixed && piece.is_json());
+        if !out.is_empty() && !is_apart {
             out.push_str("---\n");
         }
         for (piece, changed) in source.pieces.iter().zip(&mut changed) {
+            if is_mixed && piece.is_json() && !begins(&piece.text) {
+                let is_at_end = out.is_empty() || out.ends_with('\n');
+                out.push_str(if is_at_end { "---\n" } else { "\n---\n" });
+            }
             if changed.is_empty() {
                 out.push_str(&piece.text);
                 continue;

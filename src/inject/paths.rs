@@ -84,6 +84,12 @@ fn mount_for(work: &Work<'_>, key: &str, path: &Path) -> Result<Option<Value>, S
     if is_wrapped || work.mounts_at(mount_path(mount)) {
         return Ok(None);
     }
+    if mount["subPathExpr"].is_string() {
+        let path = path.display();
+        return Err(format!(
+            "{path} is mounted by subPathExpr, whose variables are the app's: mount the whole volume"
+        ));
+    }
     let mut shown = json!({ "readOnly": true });
     for field in ["name", "mountPath", "subPath"] {
         if let Some(value) = mount.get(field) {

@@ -1,5 +1,6 @@
 //! A pod, read: what injection wants to know of it, and whether it has the form of one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -43,6 +44,20 @@ pub(super) fn check(pod: &Value) -> Result<(), Faults> {
         let at = format!("container {}", name(container));
         check_lists(container, &at, &["env", "volumeMounts"], &mut faults);
     }
+    // Edits mean things by what they are called.
+    let all = containers(pod).chain(init_containers(pod)).map(name);
+    check_once("container", all, &mut faults);
+    check_once(
+        "volume",
+        list(spec, "volumes").iter().map(name),
+        &mut faults,
+    );
+    for container in containers(pod).chain(init_containers(pod)) {
+        let mounts = list(container, "volumeMounts").iter();
+        let paths = mounts.filter_map(|mount| mount["mountPath"].as_str());
+        let what = format!("container {}: mount at", name(container));
+        check_once(&what, paths, &mut faults);
+    }
     if faults.is_empty() {
         Ok(())
     } else {
@@ -62,6 +77,16 @@ fn check_lists(of: &Value, at: &str, keys: &[&str], faults: &mut Faults) {
                 format!("{at}.{key}"),
                 "expected a list of things with a name",
             );
+        }
+    }
+}
+
+/// No two things are called the same, as the API server has it.
+fn check_once<'a>(what: &str, names: impl Iterator<Item = &'a str>, faults: &mut Faults) {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            faults.add(format!("{what} {name}"), "is there twice: drop one");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::pod::{containers, init_containers, list, name};
+use super::pod::{containers, init_containers, name};
 use super::{LABEL, Skip, Surroundings};
 use crate::config::{Action, Asked, Faults, PREFIX, Platform, RestartAction};
 
@@ -36,13 +36,7 @@ pub(super) fn is_endless(pod: &Value, surroundings: &Surroundings, asked: &Asked
     // Under `attache exec` the app's own container runs attache, and ends with its command.
     asked.exec_container.is_none()
         && !surroundings.native
-        && (surroundings.is_job || policy != "Always" || is_of_job(pod))
-}
-
-/// Whether a Job controls the pod.
-fn is_of_job(pod: &Value) -> bool {
-    let mut owners = list(&pod["metadata"], "ownerReferences").iter();
-    owners.any(|owner| owner["kind"] == "Job")
+        && (surroundings.is_job || policy != "Always")
 }
 
 /// Refuses the rules that need rights over other pods, unless the platform grants them.

@@ -19,18 +19,24 @@ pub(super) fn resources(task: &Task<'_>) -> Value {
     json!({ "requests": { "cpu": "5m", "memory": "12Mi" }, "limits": { "memory": "32Mi" } })
 }
 
+/// Whether resources that are asked for take from the pod that it is Guaranteed.
+pub(super) fn end_guarantee(task: &Task<'_>) -> bool {
+    let asked = task.asked.resources.as_ref();
+    let is_less = asked.is_some_and(|asked| !is_capped(asked));
+    is_less && is_guaranteed(task.base)
+}
+
 /// Whether the pod's quality of service is Guaranteed by what its containers say. Resources of the pod
 /// as a whole decide it by themselves, whatever the sidecar says.
 fn is_guaranteed(base: &Value) -> bool {
     let of_pod = base.pointer("/spec/resources");
     let is_set = |value: &Value| value.as_object().is_some_and(|map| !map.is_empty());
     let mut all = containers(base).chain(init_containers(base));
-    !of_pod.is_some_and(is_set) && all.all(is_capped)
+    !of_pod.is_some_and(is_set) && all.all(|container| is_capped(&container["resources"]))
 }
 
-/// Whether a container's limits are its requests. Requests that are not said are the limits.
-fn is_capped(container: &Value) -> bool {
-    let resources = &container["resources"];
+/// Whether limits are the requests. Requests that are not said are the limits.
+fn is_capped(resources: &Value) -> bool {
     ["cpu", "memory"].iter().all(|resource| {
         let limit = &resources["limits"][resource];
         let request = &resources["requests"][resource];

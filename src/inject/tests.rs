@@ -112,7 +112,7 @@ pub(super) fn hold(pod: &Value, surroundings: &Surroundings) -> Result<Outcome, 
     outcome
 }
 
-fn patches(before: &Value, after: &Value) {
+pub(super) fn patches(before: &Value, after: &Value) {
     let operations = patch(before, after);
     let read: json_patch::Patch = serde_json::from_value(json!(operations)).unwrap();
     let mut patched = before.clone();
@@ -282,6 +282,30 @@ fn an_edited_command_is_not_put_back() {
         .unwrap();
     assert_eq!(command.last().unwrap(), "new");
     assert_eq!(uninject(&again), Some(out));
+}
+
+#[test]
+fn a_fault_that_is_not_the_pods_own_says_so() {
+    let mut around = native();
+    around.annotations = map(&[("filse", "x"), ("port", "7")]);
+    let own = pod(&[("port", "8"), ("exec-container", "no")], json!({}));
+    let told = faults(&own, &around);
+    let lines: Vec<_> = told.lines().collect();
+    let whose = " (the namespace says it, or the webhook's --set)";
+    assert_eq!(lines.len(), 2, "{told}");
+    for line in lines {
+        assert_eq!(
+            line.ends_with(whose),
+            line.starts_with("attache: attache.dev/filse: "),
+            "{line}"
+        );
+    }
+    around.annotations = map(&[("configmaps", "web"), ("exec-container", "no")]);
+    let told = faults(&pod(&[], json!({})), &around);
+    assert!(
+        told.starts_with("attache: attache.dev/exec-container: ") && told.ends_with(whose),
+        "{told}"
+    );
 }
 
 #[test]

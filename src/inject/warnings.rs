@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::LABEL;
 use super::pod::{self, containers, is_sub_path, list, name};
+use super::resources::end_guarantee;
 use super::work::Work;
-use crate::config::{Action, Config, ObjectKind, ObjectName, RestartAction, Rule};
+use crate::config::{Action, Config, ObjectKind, ObjectName, PREFIX, RestartAction, Rule};
 
 /// Adds the warnings that no edit brings with it.
 pub(super) fn add(work: &mut Work<'_>) {
@@ -15,6 +16,11 @@ pub(super) fn add(work: &mut Work<'_>) {
     {
         warnings.push(format!(
             "label {LABEL}: {label:?} means nothing; write enabled or disabled"
+        ));
+    }
+    if end_guarantee(task) {
+        warnings.push(format!(
+            "{PREFIX}resources: the pod is Guaranteed no longer: give cpu and memory limits that equal the requests"
         ));
     }
     for rule in &task.asked.config.on_change {

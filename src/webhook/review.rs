@@ -293,7 +293,7 @@ impl Request {
                 let said = !quiet || self.is_dry_run();
                 Decision::skipped(
                     skip.name(),
-                    said.then(|| format!("the pod gets no sidecar: {}", skip.name())),
+                    said.then(|| format!("the pod gets no sidecar: {}", skip.reason())),
                 )
             }
             Err(faults) if policy.deny => Decision {

@@ -97,7 +97,7 @@ async fn labels_and_annotations_of_pods_and_namespaces_decide() {
     assert!(sidecar(skipped.body()).is_none());
     let warning = skipped.headers()["warning"].to_str().unwrap();
     assert!(
-        warning.contains("attache: ") && warning.contains("host-network"),
+        warning.contains("attache: ") && warning.contains("hostNetwork"),
         "{warning}"
     );
 

@@ -59,6 +59,13 @@ spec:
 }
 
 #[test]
+fn what_can_be_seen_is_written_as_it_is() {
+    let tree = Tree::new(json!({"a": "😀 → ok — …", "b": "a\u{a0}b\u{200b}", "c": "→\n…\n"}));
+    let expected = "a: \"😀 → ok — …\"\nb: \"a\\U000000a0b\\U0000200b\"\nc: |\n  →\n  …\n";
+    assert_eq!(written(&tree, UNDER), expected);
+}
+
+#[test]
 fn what_is_adopted_keeps_the_order_of_what_was_there() {
     let text = r#"{"z": 1, "containers": [{"name": "b", "y": 1, "a": 2}, {"name": "a"}], "gone": 1, "args": ["x", "y"], "b": 0}"#;
     let mut tree: Tree = serde_json::from_str(text).unwrap();

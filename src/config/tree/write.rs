@@ -193,9 +193,19 @@ fn scalar(text: &str, style: Style, place: Place, out: &mut String) {
     out.push('"');
 }
 
-/// Whether a character stands for itself in every reader: a letter or digit of any language, or ASCII.
+/// Whether a character stands for itself in every reader (YAML 1.1, section 4.1) and is seen: spaces
+/// other than ASCII's, what has no width or turns the direction, and what no font has are escaped.
 fn is_shown(c: char) -> bool {
-    matches!(c, ' '..='~') || c.is_alphanumeric()
+    match c {
+        ' '..='~' => true,
+        ..='\u{a0}' | '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}' => {
+            false
+        }
+        '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' => false,
+        '\u{3000}' | '\u{3164}' | '\u{e000}'..='\u{f8ff}' => false,
+        '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}'..='\u{ffff}' => false,
+        c => c < '\u{e0000}',
+    }
 }
 
 /// Whether text that was plain is so here, too; that it is text its reader has found.

@@ -29,7 +29,7 @@ fn found(containers: &Value, spec: Value, args: &[&str]) -> Vec<(Level, String)>
     whole["containers"] = containers.clone();
     let pod = pod(&whole, &json!({}));
     let config = config(args);
-    let place = Place::of(&pod, &config);
+    let place = pod.place(&config);
     let found = super::spec(&pod, pod.sidecar().unwrap(), &config, &place);
     found.into_iter().map(|f| (f.level, f.text)).collect()
 }

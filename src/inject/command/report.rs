@@ -62,7 +62,11 @@ impl Report {
             Outcome::Unchanged => self.line(target, "unchanged: it has just this sidecar already"),
             Outcome::Skipped(skip) => {
                 self.plain |= *skip == Skip::Endless && !native;
-                self.line(target, &format!("skipped: {}", reason(*skip)));
+                let more = match skip {
+                    Skip::NothingAsked => ", or say --set=configmaps=NAME",
+                    _ => "",
+                };
+                self.line(target, &format!("skipped: {}{more}", skip.reason()));
             }
         }
     }
@@ -80,27 +84,5 @@ impl Report {
             0 => Ok(()),
             count => Err(InjectError::Faults(count)),
         }
-    }
-}
-
-/// Why a pod gets no sidecar, and what would change that.
-fn reason(skip: Skip) -> &'static str {
-    match skip {
-        Skip::OptedOut => "its label attache.dev/inject says disabled",
-        Skip::NothingAsked => {
-            "nothing is asked for: give its pod an annotation such as attache.dev/configmaps, or say \
-             --set=configmaps=NAME"
-        }
-        Skip::HostNetwork => {
-            "with hostNetwork, 127.0.0.1 is the node's: others would reach the sidecar"
-        }
-        Skip::HostPid => "with hostPID, signals could reach the node's processes",
-        Skip::ByHand => "it carries an attache that was put there by hand: take that out first",
-        Skip::Endless => {
-            "its pods end, and a sidecar that is a plain container never would: Kubernetes 1.29 has \
-             native ones (--kubernetes)"
-        }
-        Skip::Mirror => "it is the mirror of a static pod, which cannot be changed here",
-        Skip::Windows => "it runs on Windows",
     }
 }

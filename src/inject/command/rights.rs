@@ -6,15 +6,13 @@ use serde_json::{Value, json};
 
 use super::report::Report;
 use crate::config::tree::{self, Layout, Tree};
-use crate::config::{
-    Action, Asked, Faults, NamedObject, ObjectKind, RestartAction, SelectorNamespace, WorkloadKind,
-    asked,
-};
+use crate::config::{Asked, Faults, NamedObject, ObjectKind, Target, asked};
+use crate::inject::rights::{Owner, Place, Right, rights};
 use crate::inject::{Surroundings, annotations};
 
 /// What is allowed, by ServiceAccount.
 #[derive(Debug, Default)]
-pub(super) struct Rights {
+pub(super) struct Grants {
     accounts: BTreeMap<Account, BTreeMap<Resource, Grant>>,
     /// What no rule can say.
     notes: BTreeMap<Account, BTreeSet<String>>,
@@ -33,7 +31,7 @@ struct Account {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Resource {
     group: &'static str,
-    resource: &'static str,
+    resource: String,
     /// Whether the rule is for named objects only.
     named: bool,
     verbs: &'static [&'static str],
@@ -46,18 +44,19 @@ struct Grant {
     reasons: BTreeSet<&'static str>,
 }
 
-/// What reading one named object takes; a field selector makes `resourceNames` suffice for all three.
-const READ: &[&str] = &["get", "list", "watch"];
 /// As in the documentation.
 const LAYOUT: Layout = Layout { indent_lists: true };
-/// What following a selector takes.
-const FOLLOW: &[&str] = &["list", "watch"];
 
-// === impl Rights ===
+// === impl Grants ===
 
-impl Rights {
-    /// Adds what an injected pod needs; its annotations are its own by now.
-    pub(super) fn add(&mut self, pod: &Value, namespace: &str) -> Result<(), Faults> {
+impl Grants {
+    /// Adds what the pods of `workload` need, of which `pod` is one; its annotations are its own by now.
+    pub(super) fn add(
+        &mut self,
+        workload: &Target,
+        pod: &Value,
+        namespace: &str,
+    ) -> Result<(), Faults> {
         let own = annotations(pod, &BTreeMap::new(), &Surroundings::default());
         let asked = asked(&own)?;
         let name = pod["spec"]["serviceAccountName"].as_str();
@@ -69,126 +68,32 @@ impl Rights {
         };
         // An account that needs no rights is shown, too.
         self.accounts.entry(account.clone()).or_default();
-        self.reads(&asked, &account);
-        self.restarts(&asked, &account);
+        let needed = rights(&asked.config, &place(workload, namespace));
+        let on_demand = asked.config.source.on_demand;
+        let on_demand = on_demand.then(|| Right::on_demand(namespace));
+        for right in needed.into_iter().chain(on_demand) {
+            self.grant(&account, right);
+        }
         self.remarks(&asked, &account);
         Ok(())
     }
 
-    fn grant(
-        &mut self,
-        account: &Account,
-        (group, resource): (&'static str, &'static str),
-        verbs: &'static [&'static str],
-        name: Option<&str>,
-        reason: &'static str,
-    ) {
-        let named = name.is_some();
+    fn grant(&mut self, account: &Account, right: Right) {
         let key = Resource {
-            group,
-            resource,
-            named,
-            verbs,
+            group: right.group,
+            resource: right.shown(),
+            named: right.name.is_some(),
+            verbs: right.verbs,
         };
-        let account = self.accounts.entry(account.clone()).or_default();
-        let grant = account.entry(key).or_default();
-        grant.names.extend(name.map(str::to_owned));
-        grant.reasons.insert(reason);
-    }
-
-    fn reads(&mut self, asked: &Asked, account: &Account) {
-        let source = &asked.config.source;
-        let core = |kind| match kind {
-            ObjectKind::ConfigMap => ("", "configmaps"),
-            ObjectKind::Secret => ("", "secrets"),
+        let within = right.namespace;
+        let account = Account {
+            within,
+            ..account.clone()
         };
-        for NamedObject { kind, object, .. } in &source.objects {
-            let account = account.within(object.namespace.as_deref());
-            let reason = "read and watched";
-            self.grant(&account, core(*kind), READ, Some(&object.name), reason);
-            if asked.config.serve.writes.allowed && *kind == ObjectKind::ConfigMap {
-                let reason = "writes of the app's (allow-writes)";
-                self.grant(
-                    &account,
-                    core(*kind),
-                    &["patch"],
-                    Some(&object.name),
-                    reason,
-                );
-            }
-        }
-        if let Some(name) = &asked.config_file {
-            let note = format!(
-                "the configuration file in ConfigMap {name} may name more objects, which need get, list and watch"
-            );
-            self.notes.entry(account.clone()).or_default().insert(note);
-        }
-        for selector in &source.selectors {
-            let account = match &selector.namespace {
-                SelectorNamespace::Default => account.clone(),
-                SelectorNamespace::Named(namespace) => account.within(Some(namespace)),
-                SelectorNamespace::All => Account {
-                    within: None,
-                    ..account.clone()
-                },
-            };
-            let reason = "followed by a label selector, which RBAC cannot limit by name";
-            self.grant(&account, core(selector.kind), FOLLOW, None, reason);
-        }
-        if source.on_demand {
-            let reason = "read when the app asks for them (on-demand)";
-            self.grant(account, ("", "configmaps"), READ, None, reason);
-        }
-    }
-
-    fn restarts(&mut self, asked: &Asked, account: &Account) {
-        let pods = ("", "pods");
-        let evictions = ("", "pods/eviction");
-        for rule in &asked.config.on_change {
-            let Action::Restart(action) = &rule.action else {
-                continue;
-            };
-            match action {
-                RestartAction::Process { .. } => {}
-                RestartAction::Pod { .. } => {
-                    let reason = "restart: pod";
-                    let budgets = ("policy", "poddisruptionbudgets");
-                    self.grant(account, pods, &["get"], None, reason);
-                    self.grant(account, evictions, &["create"], None, reason);
-                    self.grant(account, budgets, &["list"], None, reason);
-                }
-                RestartAction::Rollout { workload: None } => {
-                    let reason = "restart: rollout, and to find the workload";
-                    self.grant(account, pods, &["get"], None, reason);
-                    self.grant(account, ("apps", "replicasets"), &["get"], None, reason);
-                    for kind in ["deployments", "statefulsets", "daemonsets"] {
-                        self.grant(account, ("apps", kind), &["get", "patch"], None, reason);
-                    }
-                }
-                RestartAction::Rollout {
-                    workload: Some(workload),
-                } => {
-                    let kind = match workload.kind {
-                        WorkloadKind::Deployment => "deployments",
-                        WorkloadKind::StatefulSet => "statefulsets",
-                        WorkloadKind::DaemonSet => "daemonsets",
-                    };
-                    let name = Some(workload.name.as_str());
-                    let verbs = &["get", "patch"];
-                    self.grant(account, ("apps", kind), verbs, name, "restart: rollout");
-                }
-                RestartAction::Pods { evict, .. } => {
-                    let reason = "restart: pods";
-                    match evict {
-                        true => {
-                            self.grant(account, pods, &["list"], None, reason);
-                            self.grant(account, evictions, &["create"], None, reason);
-                        }
-                        false => self.grant(account, pods, &["list", "delete"], None, reason),
-                    }
-                }
-            }
-        }
+        let grant = self.accounts.entry(account).or_default();
+        let grant = grant.entry(key).or_default();
+        grant.names.extend(right.name);
+        grant.reasons.insert(right.why);
     }
 
     fn remarks(&mut self, asked: &Asked, account: &Account) {
@@ -196,12 +101,20 @@ impl Rights {
             let notes = self.notes.entry(account.clone()).or_default();
             notes.insert(text.to_owned());
         };
+        if let Some(name) = &asked.config_file {
+            note(&format!(
+                "the configuration file in ConfigMap {name} may name more objects, which need get, list and watch"
+            ));
+        }
         if asked.config.proxy.is_some() {
             note(
                 "with the proxy, every process of the pod has these rights: add what the app itself needs, and no more",
             );
         }
-        if asked.config.serve.writes.allowed {
+        let mut named = asked.config.source.objects.iter();
+        let is_expected =
+            |named: &NamedObject| named.kind == ObjectKind::ConfigMap && !named.optional;
+        if asked.config.serve.writes.allowed && named.any(is_expected) {
             note(
                 "a write of a ConfigMap that does not exist needs create, too, which RBAC cannot limit by name",
             );
@@ -241,17 +154,26 @@ impl Rights {
     }
 }
 
-// === impl Account ===
-
-impl Account {
-    /// The same account, for objects of `namespace`.
-    fn within(&self, namespace: Option<&str>) -> Self {
-        let within = namespace.unwrap_or(&self.namespace);
-        let within = Some(within.to_owned());
-        Self {
-            within,
-            ..self.clone()
+/// Where the pods of a workload run; one that is no template has its name.
+fn place(workload: &Target, namespace: &str) -> Place {
+    let Target { kind, name } = workload;
+    let (pod_name, owner) = match kind.as_str() {
+        "pod" => (Some(name.clone()), None),
+        _ => {
+            let owner = Owner {
+                kind: kind.clone(),
+                name: name.clone(),
+                replica_set: None,
+            };
+            (None, Some(owner))
         }
+    };
+    Place {
+        namespace: namespace.to_owned(),
+        pod_namespace: namespace.to_owned(),
+        // `generateName` is shown with a star.
+        pod_name: pod_name.filter(|name| !name.is_empty() && !name.ends_with('*')),
+        owner,
     }
 }
 

@@ -12,6 +12,9 @@ use crate::config::{Faults, Input};
 
 /// How kubectl indents JSON.
 const JSON_INDENT: &[u8] = b"    ";
+/// What is said of a document that cannot be read and has double braces.
+const TEMPLATE: &str =
+    "; {{ stands in it: if that is a template, render it first, as by helm template";
 
 /// One file, or standard input.
 #[derive(Debug)]
@@ -126,7 +129,10 @@ pub(super) fn pieces(text: &str, name: &str, faults: &mut Faults) -> Vec<Piece> 
                     line += lines;
                 }
             }
-            Err((at, reason)) => {
+            Err((at, mut reason)) => {
+                if text.contains("{{") {
+                    reason.push_str(TEMPLATE);
+                }
                 faults.add(format!("{name}:{}", line + at), reason);
                 line += text.matches('\n').count();
             }
@@ -229,6 +235,17 @@ fn yaml(text: &str) -> Parts<'_> {
 // === impl Piece ===
 
 impl Piece {
+    /// Whether it is a value of JSON.
+    pub(super) fn is_json(&self) -> bool {
+        let document = self.document.as_ref();
+        document.is_some_and(|document| document.syntax == Syntax::Json)
+    }
+
+    /// Whether it is a document of YAML.
+    pub(super) fn is_yaml(&self) -> bool {
+        self.document.is_some() && !self.is_json()
+    }
+
     /// The piece with its document as it is now.
     pub(super) fn rewritten(&self) -> String {
         let Some(document) = &self.document else {

@@ -45,7 +45,7 @@ pub(super) fn noisy(pod: &Value) -> Value {
         }
     }
     let volumes = volumes.as_array_mut().unwrap();
-    volumes.insert(0, json!({ "name": "istio-envoy", "emptyDir": {} }));
+    volumes.insert(0, json!({ "name": "another-webhooks", "emptyDir": {} }));
     let metadata = pod["metadata"].as_object_mut().unwrap();
     metadata.insert("creationTimestamp".to_owned(), Value::Null);
     metadata["annotations"]["example.com/mutated"] = json!("true");
@@ -71,7 +71,7 @@ fn default_container(container: &mut Value) {
         (
             "volumeMounts",
             0,
-            json!({ "name": "istio-envoy", "mountPath": "/etc/istio" }),
+            json!({ "name": "another-webhooks", "mountPath": "/etc/istio" }),
         ),
     ] {
         let list = fields.entry(list).or_insert(json!([]));

@@ -143,7 +143,7 @@ fn whoever_is_skipped_hears_why_unless_there_is_nothing_to_hear() {
     quiet["request"]["dryRun"] = json!(true);
     let (response, _) = answered(&quiet, &[], true);
     let warning = response["warnings"][0].as_str().unwrap();
-    assert!(warning.contains("nothing-asked"), "{warning}");
+    assert!(warning.contains("nothing is asked for"), "{warning}");
 }
 
 #[test]

@@ -10,11 +10,15 @@ fn pod(account: &str, annotations: &[(&str, &str)]) -> Value {
 }
 
 fn printed(pods: &[Value]) -> (String, Report) {
-    let (mut rights, mut report) = (Rights::default(), Report::default());
+    let (mut grants, mut report) = (Grants::default(), Report::default());
+    let workload = Target {
+        kind: "deployment".to_owned(),
+        name: "web".to_owned(),
+    };
     for pod in pods {
-        rights.add(pod, "shop").unwrap();
+        grants.add(&workload, pod, "shop").unwrap();
     }
-    (rights.print(&mut report), report)
+    (grants.print(&mut report), report)
 }
 
 #[test]
@@ -83,5 +87,44 @@ fn what_a_role_cannot_name_is_not_named_and_the_default_account_is_warned_about(
     assert!(
         said[0].starts_with("warning: serviceaccount shop/default: "),
         "{said:?}"
+    );
+}
+
+#[test]
+fn a_rollout_is_of_the_workload_that_the_pod_is_of() {
+    let asks = [("configmaps", "web"), ("on-change", "restart: rollout")];
+    let (text, _) = printed(&[pod("web", &asks)]);
+    let expected = "
+  # restart: rollout, and to find the workload
+  - apiGroups: [apps]
+    resourceNames: [web]
+    resources: [deployments]
+    verbs: [get, patch]
+";
+    assert!(text.contains(expected), "{text}");
+    for other in ["statefulsets", "daemonsets"] {
+        assert!(!text.contains(other), "{text}");
+    }
+}
+
+#[test]
+fn a_pod_that_is_given_itself_is_named() {
+    let mut grants = Grants::default();
+    let workload = |name: &str| Target {
+        kind: "pod".to_owned(),
+        name: name.to_owned(),
+    };
+    let pod = pod("web", &[("on-change", "restart: pod")]);
+    grants.add(&workload("web-0"), &pod, "shop").unwrap();
+    let text = grants.print(&mut Report::default());
+    assert!(
+        text.contains("resourceNames: [web-0]\n    resources: [pods/eviction]"),
+        "{text}"
+    );
+    grants.add(&workload("web-*"), &pod, "shop").unwrap();
+    let text = grants.print(&mut Report::default());
+    assert!(
+        text.contains("apiGroups: [\"\"]\n    resources: [pods/eviction]"),
+        "{text}"
     );
 }

@@ -116,3 +116,19 @@ fn every_fault_is_told_with_its_line() {
     assert!(sources(&[Input::Stdin], &mut &b"\xff"[..], &mut told).is_empty());
     assert_eq!(told.lines().len(), 2, "{told}");
 }
+
+#[test]
+fn a_template_is_told_to_be_rendered_first() {
+    for text in [
+        "a: {{ .Values.a }}\n",
+        "{{- if .Values.a }}\na: 1\n{{- end }}\n",
+    ] {
+        let told = faults(text);
+        assert!(
+            told.len() == 1 && told[0].contains("helm template"),
+            "{told:?}"
+        );
+    }
+    assert!(!faults("a: [\n")[0].contains("helm"));
+    assert!(faults("a: '{{ .Values.a }}'\n").is_empty());
+}

@@ -1,0 +1,138 @@
+use std::ffi::OsString;
+
+use super::*;
+use crate::cli::{self, Parsed};
+use crate::config::{self, Job};
+
+/// The configuration of `attache run` with these arguments.
+fn config(args: &[&str]) -> Config {
+    let all = ["attache", "run"].iter().chain(args).map(OsString::from);
+    let Parsed::Command { command, faults } = cli::parse(all, []) else {
+        panic!("{args:?} print a text");
+    };
+    match config::load(command, faults) {
+        Ok(Job::Run(config)) => *config,
+        other => panic!("{args:?}: {other:?}"),
+    }
+}
+
+fn place() -> Place {
+    Place {
+        namespace: "web".to_owned(),
+        pod_namespace: "web".to_owned(),
+        pod_name: Some("web-1".to_owned()),
+        owner: Some(Owner {
+            kind: "Deployment".to_owned(),
+            name: "web".to_owned(),
+            replica_set: Some("web-abc".to_owned()),
+        }),
+    }
+}
+
+/// `namespace group/resource/subresource/name: verbs`.
+fn told(args: &[&str]) -> Vec<String> {
+    told_at(&place(), args)
+}
+
+fn told_at(place: &Place, args: &[&str]) -> Vec<String> {
+    let rights = rights(&config(args), place);
+    let told = |right: &Right| {
+        format!(
+            "{} {}/{}/{}/{}: {}",
+            right.namespace.as_deref().unwrap_or("*"),
+            right.group,
+            right.resource,
+            right.subresource,
+            right.name.as_deref().unwrap_or("*"),
+            right.verbs.join(",")
+        )
+    };
+    rights.iter().map(told).collect()
+}
+
+#[test]
+fn what_is_named_is_read_by_name_and_what_is_selected_is_not() {
+    assert_eq!(
+        told(&[
+            "--configmap=a",
+            "--configmap=other/b",
+            "--secret=db",
+            "--configmap-selector=*/x=y"
+        ]),
+        [
+            "* /configmaps//*: list,watch",
+            "other /configmaps//b: get,list,watch",
+            "web /configmaps//a: get,list,watch",
+            "web /secrets//db: get,list,watch",
+        ]
+    );
+    let discovers = told(&["--discover=d"]);
+    assert_eq!(
+        discovers[1],
+        "d discovery.k8s.io/endpointslices//*: list,watch"
+    );
+    let writes = told(&["--configmap=a,optional", "--allow-writes"]);
+    assert_eq!(
+        writes,
+        [
+            "web /configmaps//*: create",
+            "web /configmaps//a: get,list,watch",
+            "web /configmaps//a: patch",
+        ]
+    );
+}
+
+#[test]
+fn each_restart_needs_its_own() {
+    let rule = |restart: &str| told(&[&format!("--on-change=restart: {restart}")]);
+    assert_eq!(
+        rule("pod"),
+        [
+            "web /pods//web-1: get",
+            "web /pods/eviction/web-1: create",
+            "web policy/poddisruptionbudgets//*: list",
+        ]
+    );
+    assert_eq!(
+        rule("rollout"),
+        [
+            "web /pods//web-1: get",
+            "web apps/deployments//web: get,patch",
+            "web apps/replicasets//web-abc: get",
+        ]
+    );
+    assert_eq!(
+        rule("{rollout: daemonset/log}"),
+        ["web apps/daemonsets//log: get,patch"]
+    );
+    assert_eq!(rule("{pods: app=x}"), ["web /pods//*: list,delete"]);
+    assert!(rule("{process: nginx}").is_empty());
+}
+
+#[test]
+fn pods_of_a_template_have_no_names_yet() {
+    let mut place = place();
+    place.pod_name = None;
+    place.owner = Some(Owner {
+        kind: "deployment".to_owned(),
+        name: "web".to_owned(),
+        replica_set: None,
+    });
+    let rule = |place: &Place, restart: &str| {
+        told_at(place, &[&format!("--on-change=restart: {restart}")])
+    };
+    assert_eq!(
+        rule(&place, "rollout"),
+        [
+            "web /pods//*: get",
+            "web apps/deployments//web: get,patch",
+            "web apps/replicasets//*: get",
+        ]
+    );
+    assert_eq!(
+        rule(&place, "{pod: {requireBudget: false}}"),
+        ["web /pods//*: get", "web /pods/eviction/*: create"]
+    );
+    place.owner = None;
+    assert_eq!(rule(&place, "rollout"), ["web /pods//*: get"]);
+}
