@@ -527,7 +527,7 @@ fn the_webhooks_rights_are_its_own_secret_its_own_configuration_and_namespaces()
     assert_eq!(
         rights(role.rules),
         [
-            text(["secrets", secret, "get,update"]),
+            text(["secrets", secret, "get,patch"]),
             text(["secrets", "", "create"])
         ]
     );
@@ -537,7 +537,7 @@ fn the_webhooks_rights_are_its_own_secret_its_own_configuration_and_namespaces()
             text([
                 "mutatingwebhookconfigurations",
                 &webhook.configuration,
-                "get,update,patch"
+                "get,patch"
             ]),
             text(["namespaces", "", "get"]),
         ]
