@@ -75,6 +75,37 @@ fn the_configurations_that_the_docs_show_are_valid() {
     assert!(checked >= 10, "only {checked} configurations found");
 }
 
+/// The flags that a help text lists, as `--set`.
+fn flags(help: &str) -> Vec<&str> {
+    let lines = help.lines().map(str::trim_start);
+    let flags = lines.filter(|line| line.starts_with('-'));
+    let long = flags.filter_map(|line| {
+        line.split([' ', '[', '.'])
+            .find(|word| word.starts_with("--"))
+    });
+    long.filter(|flag| *flag != "--help").collect()
+}
+
+#[test]
+fn every_flag_is_on_the_page_about_configuration() {
+    let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let mut seen = 0;
+    for command in [
+        "run", "exec", "proxy", "inject", "uninject", "webhook", "doctor",
+    ] {
+        let snapshot = format!("tests/snapshots/help-{command}.txt");
+        let help = fs::read_to_string(root().join(snapshot)).unwrap();
+        for flag in flags(&help) {
+            // Not as the beginning of another one.
+            let mut found = page.split(flag).skip(1);
+            let whole = |rest: &str| !rest.starts_with(|c: char| c == '-' || c.is_alphanumeric());
+            assert!(found.any(whole), "attache {command} {flag}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 150, "only {seen} flags found");
+}
+
 /// The targets of a page's links, those to other sites left out.
 fn links(page: &str) -> Vec<&str> {
     let mut in_code = false;

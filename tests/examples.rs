@@ -235,6 +235,46 @@ async fn an_app_that_reads_per_request_moves_without_a_restart() {
     .await;
 }
 
+#[tokio::test]
+async fn an_app_gets_secrets_in_its_environment_and_new_ones_when_they_change() {
+    let mut github = python(
+        "workshop/github.py",
+        &[("CLIENT", "workshop:the-one"), ("PORT", "0")],
+    );
+    let github_api = listening(&mut github).await;
+    let manifests = Manifests::of("workshop");
+    let replace = |old: &str, new: &str| manifests.replace("config.yaml", old, new);
+    replace("http://github:8001", &github_api);
+    replace("\"8000\"", "\"0\"");
+    replace("0.0.0.0", "127.0.0.1");
+    let program = example("workshop/api.py");
+    let args = [
+        "--env-from",
+        "trending",
+        "--secret-env-from",
+        "trending",
+        "--",
+        "python3",
+        program.to_str().unwrap(),
+    ];
+    let mut api = Attache::start("exec", &manifests, &args, &[]);
+    let url = listening(&mut api).await;
+    let refused = "{\"error\": \"HTTP Error 401: Unauthorized\"}".to_owned();
+    assert_eq!(get(&url).await, (502, refused));
+
+    replace("not-the-one", "the-one");
+    let url = listening(&mut api).await;
+    let found = "{\"repositories\": [\"kubernetes/kubernetes\", \"etcd-io/etcd\"]}".to_owned();
+    assert_eq!(get(&url).await, (200, found));
+
+    replace("DEBUG: \"true\"", "DEBUG: \"false\"");
+    let _ = listening(&mut api).await;
+    replace("the-one", "not-the-one");
+    let url = listening(&mut api).await;
+    let refused = "{\"error\": \"GitHub gave no answer\"}".to_owned();
+    assert_eq!(get(&url).await, (502, refused));
+}
+
 /// A program of `examples/clients` beside attache: it reads, waits for the next value, and follows.
 async fn reads_waits_and_follows(mut client: Command) {
     let manifests = Manifests::of("hello");

@@ -201,6 +201,8 @@ fn every_container_of_the_examples_is_hardened() {
         "two-tier/storage.yaml",
         "two-tier/config.yaml",
         "key-value/key-value.yaml",
+        "workshop/api.yaml",
+        "workshop/github.yaml",
     ]
     .map(|file| format!("examples/{file}"));
     let paths = EXAMPLES.iter().map(|(path, _)| (*path).to_owned());
@@ -225,7 +227,7 @@ fn every_container_of_the_examples_is_hardened() {
             }
         }
     }
-    assert_eq!(containers, 11);
+    assert_eq!(containers, 13);
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn documents(file: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(&yaml).unwrap()
 }
 
-async fn create<T>(client: &Client, namespace: &str, object: Value)
+pub(crate) async fn create<T>(client: &Client, namespace: &str, object: Value)
 where
     T: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     T: Clone + std::fmt::Debug + DeserializeOwned + Serialize,

@@ -1,8 +1,10 @@
-//! `examples/restart-pods` and `examples/key-value`: their flags and their rights, against the real API
+//! `examples/restart-pods`, `examples/key-value` and `examples/workshop`: their flags and their rights, against the real API
 //! server. For the former the test plays the ReplicaSet controller, whose Pods become Ready late.
 
 #[path = "examples/key_value.rs"]
 mod key_value;
+#[path = "examples/workshop.rs"]
+mod workshop;
 
 use std::collections::BTreeSet;
 use std::path::Path;
