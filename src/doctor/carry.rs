@@ -8,7 +8,7 @@ use super::webhook::Webhook;
 use crate::config::{Faults, Platform};
 use crate::inject::{LABEL, Outcome, Skip, Surroundings};
 
-/// The namespaces that the webhook leaves alone.
+/// The namespaces that the webhook leaves alone, beside its own.
 const EXCLUDED: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
 /// How many pods of a workload are named.
@@ -32,10 +32,12 @@ pub(super) struct Lack {
 pub(super) struct Lacks(BTreeMap<Lack, Vec<String>>);
 
 /// Whether label of pod or namespace asks for an attache: a pod's beats its namespace's.
-pub(super) fn is_wanted(pod: &Pod, namespace: &Metadata) -> bool {
+pub(super) fn is_wanted(pod: &Pod, namespace: &Metadata, webhook: &Webhook) -> bool {
     let label = |metadata: &Metadata| metadata.labels.get(LABEL).cloned();
     let asked = label(&pod.metadata).or_else(|| label(namespace));
-    asked.as_deref() == Some("enabled") && !EXCLUDED.contains(&pod.metadata.namespace.as_str())
+    let name = &pod.metadata.namespace;
+    let is_excluded = EXCLUDED.contains(&name.as_str()) || webhook.namespaces.contains(name);
+    asked.as_deref() == Some("enabled") && !is_excluded
 }
 
 /// What the webhook knows beside a pod when it is created.
@@ -214,14 +216,24 @@ mod tests {
         let metadata =
             |labels: Value| serde_json::from_value::<Metadata>(json!({"labels": labels})).unwrap();
         let (on, off) = (json!({LABEL: "enabled"}), json!({LABEL: "disabled"}));
+        let webhook = Webhook {
+            namespaces: vec!["attache-system".to_owned()],
+            ..Webhook::default()
+        };
         let wanted = |pod_labels: &Value, namespace: &Value| {
-            is_wanted(&pod("p", pod_labels), &metadata(namespace.clone()))
+            is_wanted(
+                &pod("p", pod_labels),
+                &metadata(namespace.clone()),
+                &webhook,
+            )
         };
         assert!(wanted(&on, &json!({})) && wanted(&json!({}), &on) && wanted(&on, &off));
         assert!(!wanted(&off, &on) && !wanted(&json!({}), &json!({})));
-        let mut system = pod("p", &on);
-        system.metadata.namespace = "kube-system".to_owned();
-        assert!(!is_wanted(&system, &metadata(on)));
+        for excluded in ["kube-system", "attache-system"] {
+            let mut pod = pod("p", &on);
+            pod.metadata.namespace = excluded.to_owned();
+            assert!(!is_wanted(&pod, &metadata(on.clone()), &webhook));
+        }
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Tour<'_> {
             return self.carried(&pod, sidecar, findings).await;
         }
         let namespace = self.namespace(&pod.metadata.namespace, findings).await;
-        if carry::is_wanted(&pod, &namespace) {
+        if carry::is_wanted(&pod, &namespace, &self.webhook) {
             let (surroundings, platform) =
                 carry::surroundings(&pod, &namespace, &self.webhook, self.native);
             let now = inject::inject(raw, &surroundings, &platform);

@@ -21,6 +21,8 @@ pub(super) struct Webhook {
     pub(super) absent: bool,
     /// Its flags, as far as its pods say them.
     pub(super) flags: Option<Box<config::Webhook>>,
+    /// Where its Services are: it is not asked about its own pods.
+    pub(super) namespaces: Vec<String>,
 }
 
 /// Looks at the MutatingWebhookConfiguration `name`, and at the Service that it names.
@@ -42,6 +44,7 @@ pub(super) async fn examine(api: &Api, name: &str) -> (Webhook, Vec<Finding>) {
     for (namespace, service) in services(&configuration) {
         found.extend(answers(api, &namespace, &service, fails).await);
         webhook.flags = flags(api, &namespace, &service).await.or(webhook.flags);
+        webhook.namespaces.push(namespace);
     }
     (webhook, found)
 }

@@ -154,7 +154,7 @@ async fn pods_that_were_created_while_the_webhook_was_down_are_named() {
             "name": "pods.attache.dev", "admissionReviewVersions": ["v1"], "sideEffects": "None",
             "failurePolicy": "Ignore", "timeoutSeconds": 1,
             "namespaceSelector": {"matchLabels": {"of": namespace}},
-            "clientConfig": {"service": {"namespace": namespace, "name": "attache-webhook"}},
+            "clientConfig": {"service": {"namespace": format!("{namespace}-system"), "name": "attache-webhook"}},
             "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
         }],
     });
