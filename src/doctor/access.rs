@@ -94,7 +94,7 @@ fn findings(lacking: &[Right], needed: usize, who: &str) -> Vec<Finding> {
     }
     if lacking.is_empty() {
         return vec![Finding::ok(format!(
-            "{who} has the {needed} rights that it needs"
+            "{who} has all rights that it needs ({needed})"
         ))];
     }
     let mut rules: BTreeMap<Right, Vec<&Right>> = BTreeMap::new();

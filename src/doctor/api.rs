@@ -213,9 +213,13 @@ impl Api {
         }
         let answer = self.lease.call(&request).await?;
         if !answer.status().is_success() {
+            let message = Status::read(answer.body()).message;
             return Err(ApiError::Refused {
                 status: answer.status(),
-                message: Status::of(&answer).message,
+                message: match message.is_empty() {
+                    true => "it does not say why".to_owned(),
+                    false => message,
+                },
             });
         }
         serde_json::from_slice(answer.body()).map_err(|_| ApiError::Malformed)

@@ -82,7 +82,8 @@ pub(super) fn lack(pod: &Pod, now: &Result<Outcome, Faults>, webhook: &Webhook) 
         ),
         Ok(Outcome::Skipped(skip)) => (
             skipped(*skip).to_owned(),
-            *skip != Skip::NothingAsked,
+            // Of a namespace's pods those that ask for nothing get nothing; a label of its own is meant.
+            *skip != Skip::NothingAsked || !pod.metadata.labels.contains_key(LABEL),
             false,
         ),
         Ok(Outcome::Injected(_) | Outcome::Unchanged) => (created(pod, webhook), false, true),
@@ -106,9 +107,9 @@ fn created(pod: &Pod, webhook: &Webhook) -> String {
         .zip(webhook.since)
         .is_some_and(|(created, since)| created < since);
     if before {
-        "it was created before the webhook was installed".to_owned()
+        "created before the webhook was installed".to_owned()
     } else {
-        "it was created while the webhook was down or did not answer in time, or before the label asked for it".to_owned()
+        "created while the webhook was down or did not answer in time, or before the label asked for it".to_owned()
     }
 }
 
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(found[0].level, Level::Error);
         assert_eq!(
             found[0].text,
-            "pods web-abc-1, web-abc-2 of deployment/web in namespace n should carry attache and carry none: it was created \
+            "pods web-abc-1, web-abc-2 of deployment/web in namespace n should carry attache and carry none: created \
              while the webhook was down or did not answer in time, or before the label asked for it; kubectl -n n rollout \
              restart deployment/web"
         );
@@ -271,7 +272,10 @@ mod tests {
         let none = Webhook::default();
         let skipped = |skip| of(Ok(Outcome::Skipped(skip)), &none);
         assert_eq!(skipped(Skip::HostNetwork).0, Level::Note);
-        assert_eq!(skipped(Skip::NothingAsked).0, Level::Error);
+        assert_eq!(skipped(Skip::NothingAsked).0, Level::Note);
+        let labelled = pod("p", &json!({LABEL: "enabled"}));
+        let nothing = Ok(Outcome::Skipped(Skip::NothingAsked));
+        assert!(!lack(&labelled, &nothing, &none).meant);
         let faults = Faults::from(vec!["attache.dev/files: no".to_owned()]);
         let wrong = of(Err(faults), &none);
         assert_eq!(wrong.0, Level::Error);

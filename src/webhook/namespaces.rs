@@ -164,6 +164,10 @@ impl Known {
     }
 }
 
+/// The annotation that is not taken from namespaces: whoever may annotate one, and create no pods there,
+/// would choose a program that runs with the rights of each.
+const IMAGE: &str = "image";
+
 /// A Namespace, as far as it matters here.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -175,6 +179,14 @@ struct Namespace {
 #[serde(default)]
 struct Metadata {
     annotations: BTreeMap<String, String>,
+}
+
+/// What a Namespace says to attache.
+fn of(body: &[u8]) -> Option<Annotations> {
+    let read: Namespace = serde_json::from_slice(body).ok()?;
+    let own = read.metadata.annotations.into_iter();
+    let own = own.filter_map(|(name, text)| Some((name.strip_prefix(PREFIX)?.to_owned(), text)));
+    Some(own.filter(|(name, _)| name != IMAGE).collect())
 }
 
 impl Ask for Lease {
@@ -192,12 +204,7 @@ impl Ask for Lease {
             }
             _ => return Err(Status::of(&answer).message),
         }
-        let read: Namespace = serde_json::from_slice(answer.body())
-            .map_err(|_| "the API server's answer is no Namespace".to_owned())?;
-        let annotations = read.metadata.annotations.into_iter();
-        Ok(annotations
-            .filter_map(|(name, text)| Some((name.strip_prefix(PREFIX)?.to_owned(), text)))
-            .collect())
+        of(answer.body()).ok_or_else(|| "the API server's answer is no Namespace".to_owned())
     }
 }
 

@@ -72,7 +72,7 @@ async fn what_is_missing_is_named_with_the_rule_that_gives_it() {
         1,
         &[
             &missing,
-            "ok: attache has the 2 rights that it needs",
+            "ok: attache has all rights that it needs (2)",
             "1 error",
         ],
     );
@@ -180,7 +180,7 @@ async fn pods_that_were_created_while_the_webhook_was_down_are_named() {
     let flags = ["--pods", "--configuration", &configuration];
     let found = doctor(&admin, &namespace, &flags).await;
     let lacking = format!(
-        "error: pod lacking in namespace {namespace} should carry attache and carries none: it was created"
+        "error: pod lacking in namespace {namespace} should carry attache and carries none: created"
     );
     let wrong = format!(
         "error: pod wrong in namespace {namespace} should carry attache and carries none: its annotations are wrong"

@@ -30,6 +30,18 @@ fn said(text: &str) -> Arc<Annotations> {
     Arc::new(Annotations::from([("configmaps".into(), text.into())]))
 }
 
+#[test]
+fn a_namespace_says_what_is_asked_for_and_not_what_program_runs() {
+    let body = br#"{"metadata":{"name":"shop","annotations":{
+        "attache.dev/configmaps":"web","attache.dev/image":"other:1","example.com/x":"y"}}}"#;
+    assert_eq!(
+        of(body),
+        Some(Annotations::from([("configmaps".into(), "web".into())]))
+    );
+    assert_eq!(of(b"{}"), Some(Annotations::new()));
+    assert_eq!(of(b"[1]"), None);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_holds_for_ten_seconds() {
     let fake = Fake::default();
