@@ -81,7 +81,7 @@ pub(super) fn lack(pod: &Pod, now: &Result<Outcome, Faults>, webhook: &Webhook) 
             false,
         ),
         Ok(Outcome::Skipped(skip)) => (
-            skipped(*skip).to_owned(),
+            skip.reason().to_owned(),
             // Of a namespace's pods those that ask for nothing get nothing; a label of its own is meant.
             *skip != Skip::NothingAsked || !pod.metadata.labels.contains_key(LABEL),
             false,
@@ -110,24 +110,6 @@ fn created(pod: &Pod, webhook: &Webhook) -> String {
         "created before the webhook was installed".to_owned()
     } else {
         "created while the webhook was down or did not answer in time, or before the label asked for it".to_owned()
-    }
-}
-
-fn skipped(skip: Skip) -> &'static str {
-    match skip {
-        Skip::OptedOut => "its label says disabled",
-        Skip::NothingAsked => {
-            "neither its annotations, its namespace's nor the webhook's ask for anything: annotate it, as \
-             attache.dev/configmaps: web-configmap"
-        }
-        Skip::HostNetwork => "it has hostNetwork: true, where 127.0.0.1 is the node's",
-        Skip::HostPid => "it has hostPID: true, where signals could reach the node's processes",
-        Skip::ByHand => "it carries an attache that was put there by hand",
-        Skip::Endless => {
-            "it is to end, and as a plain container, which is all there is before Kubernetes 1.29, attache never would"
-        }
-        Skip::Mirror => "it is a static pod's mirror, which cannot be changed",
-        Skip::Windows => "it is a Windows pod",
     }
 }
 
