@@ -13,7 +13,7 @@ use crate::support::program::{Finished, run};
 use crate::support::sidecar::Sidecar;
 
 /// The doctor with these flags and the rights of `kubeconfig`, in an environment of nothing else.
-async fn doctor(kubeconfig: &Path, namespace: &str, flags: &[&str]) -> Finished {
+pub(crate) async fn doctor(kubeconfig: &Path, namespace: &str, flags: &[&str]) -> Finished {
     let mut command = Command::new("env");
     command.args([
         "-i",

@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::LIMIT;
+use crate::doctor::doctor;
 use crate::support::control_plane::ControlPlane;
 use crate::support::eventually;
 use fleet::{Api, Fleet, pod, pods, sidecar};
@@ -144,6 +145,12 @@ async fn another_webhook_may_change_the_sidecar_and_a_webhook_that_is_down_keeps
     fleet.replicas.remove(0).stop().await;
     let pod = fleet.api.create(&pods("meddled"), &annotated(&asks)).await;
     assert!(sidecar(&pod).is_none());
+    let name = pod["metadata"]["name"].as_str().unwrap();
+    let found = doctor(&plane.admin_kubeconfig(), "meddled", &["--pods"]).await;
+    let told =
+        format!("error: pod {name} in namespace meddled should carry attache and carries none");
+    assert_eq!(found.code, Some(1), "{found}");
+    assert!(found.text().contains(&told), "{found}");
 }
 
 #[tokio::test]
