@@ -1,8 +1,8 @@
 //! The command line: arguments and environment to strings by flag. What the strings mean is for
 //! the configuration to say, so that every fault is found in one run. No I/O.
 //!
-//! Reading order: [`Command`] and its flags (`args`, `cluster`, those that commands share in `groups`),
-//! then how the environment joins in (`env`).
+//! Reading order: [`Command`] (`command`) and its flags (`args`, `cluster`, those that commands share in
+//! `groups`), then how the environment joins in (`env`).
 
 use std::ffi::OsString;
 
@@ -11,15 +11,16 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 mod args;
 mod cluster;
+mod command;
 mod env;
 mod groups;
 
-use args::Cli;
 pub use args::{
-    Command, Completions, EnvSource, Exec, Get, Healthcheck, Install, Proxy, Run, Set, Sidecar,
-    Unset, Watch,
+    Completions, EnvSource, Exec, Get, Healthcheck, Install, Proxy, Run, Set, Sidecar, Unset, Watch,
 };
 pub use cluster::{Doctor, Inject, Injection, Objects, Uninject, Webhook};
+use command::Cli;
+pub use command::Command;
 pub use groups::{Connection, Forward, Listen, Log, Token};
 
 /// What was asked for.

@@ -4,8 +4,8 @@
 //! A pod here is raw JSON, `{"metadata": …, "spec": …}`: a Pod, or the template of a workload. What
 //! attache does not know in it stays as it is.
 //!
-//! Reading order: [`inject`], then which pods get none (`refusal`); `work`, one injection as it goes
-//! on, and what it adds: `files`, `paths`, `token`, `user`, `sidecar` with its `resources`, or `wrapped`; its
+//! Reading order: [`inject`], then which pods get none (`refusal`); `steps` and `work`, one injection as
+//! it goes on, and what it adds: `files`, `paths`, `token`, `user`, `sidecar` with its `resources`, or `wrapped`; its
 //! `warnings`. Every edit is made by `editor`, which notes what takes it back; `record` keeps that on the
 //! pod. `pod` reads pods, `patch` says what changed. Then objects of all kinds (`command`),
 //! and what a configuration needs to be allowed (`rights`).
@@ -22,6 +22,7 @@ mod record;
 mod refusal;
 mod resources;
 mod sidecar;
+mod steps;
 mod token;
 mod user;
 mod warnings;
@@ -194,7 +195,7 @@ fn inject_by(
         platform,
         version,
     };
-    let (injection, record) = task.done(&write).map_err(around)?;
+    let (injection, record) = steps::take(&task, &write).map_err(around)?;
     Ok(match earlier {
         Some(earlier) if earlier.is_of(&record, pod) => Outcome::Unchanged,
         _ => Outcome::Injected(injection),

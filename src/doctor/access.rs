@@ -2,41 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::api::{Api, ApiError, Subject};
+use super::api::{Api, ApiError, Ask, Subject};
 use super::findings::Finding;
 use crate::inject::rights::Right;
-
-/// One question of an access review.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ask {
-    pub(super) namespace: Option<String>,
-    pub(super) group: &'static str,
-    pub(super) resource: &'static str,
-    pub(super) subresource: &'static str,
-    pub(super) name: Option<String>,
-    pub(super) verb: &'static str,
-}
 
 /// Asks each question once.
 #[derive(Default)]
 pub(super) struct Access {
     answers: BTreeMap<(Subject, Ask), bool>,
-}
-
-// === impl Ask ===
-
-impl Ask {
-    /// Whether that verb of a right is given.
-    fn of(right: &Right, verb: &'static str) -> Self {
-        Self {
-            namespace: right.namespace.clone(),
-            group: right.group,
-            resource: right.resource,
-            subresource: right.subresource,
-            name: right.name.clone(),
-            verb,
-        }
-    }
 }
 
 // === impl Access ===

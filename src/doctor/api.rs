@@ -5,7 +5,7 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::access::Ask;
+use crate::inject::rights::Right;
 use crate::upstream::{Budget, CallError, Lease, Status, Upstream};
 
 /// Objects in a page.
@@ -40,6 +40,17 @@ pub(super) enum ApiError {
     Malformed,
 }
 
+/// One question of an access review.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ask {
+    pub(super) namespace: Option<String>,
+    pub(super) group: &'static str,
+    pub(super) resource: &'static str,
+    pub(super) subresource: &'static str,
+    pub(super) name: Option<String>,
+    pub(super) verb: &'static str,
+}
+
 /// Whose rights are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
@@ -63,6 +74,22 @@ impl ApiError {
 
     pub(super) fn is_forbidden(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::FORBIDDEN)
+    }
+}
+
+// === impl Ask ===
+
+impl Ask {
+    /// Whether that verb of a right is given.
+    pub(super) fn of(right: &Right, verb: &'static str) -> Self {
+        Self {
+            namespace: right.namespace.clone(),
+            group: right.group,
+            resource: right.resource,
+            subresource: right.subresource,
+            name: right.name.clone(),
+            verb,
+        }
     }
 }
 

@@ -1,16 +1,12 @@
-//! One injection while it goes on: from what is asked to the edits of the pod.
+//! One injection while it goes on: what is asked, and the edits of the pod so far.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::Surroundings;
 use super::editor::{Editor, Place};
 use super::pod::{self, containers, name};
-use super::record::{self, Record};
-use super::{
-    Injection, Surroundings, files, paths, refusal, sidecar, token, user, warnings, wrapped,
-};
 use crate::config::{Action, Asked, Faults, PREFIX, Platform, RestartAction};
 
 /// Where attache keeps what outlives its container.
@@ -44,45 +40,6 @@ pub(super) struct Work<'a> {
 // === impl Task ===
 
 impl Task<'_> {
-    /// The pod with its sidecar, and what is noted about it.
-    ///
-    /// # Errors
-    /// What keeps annotations from being fulfilled in this pod.
-    pub(super) fn done(
-        &self,
-        write: &BTreeMap<String, String>,
-    ) -> Result<(Injection, Record), Faults> {
-        let mut work = Work {
-            task: self,
-            editor: Editor::new(self.base.clone()),
-            mounts: Vec::new(),
-            flags: Vec::new(),
-            faults: Faults::default(),
-            warnings: Vec::new(),
-        };
-        record::write(&mut work.editor, self.base, write);
-        refusal::check_rules(self.asked, self.platform, &mut work.faults);
-        work.check_containers();
-        work.directories();
-        files::add(&mut work);
-        token::add(&mut work);
-        paths::add(&mut work);
-        warnings::add(&mut work);
-        if let Some(container) = &self.asked.exec_container {
-            wrapped::add(&mut work, container);
-        } else {
-            let user = user::add(&mut work);
-            sidecar::add(&mut work, user);
-        }
-        work.endpoint();
-        if !work.faults.is_empty() {
-            return Err(work.faults);
-        }
-        let (pod, record) = Record::note(work.editor, self.version);
-        let warnings = work.warnings;
-        Ok((Injection { pod, warnings }, record))
-    }
-
     /// The image of what is added.
     pub(super) fn image(&self) -> &str {
         self.asked.image.as_deref().unwrap_or(&self.platform.image)
@@ -107,7 +64,18 @@ impl Task<'_> {
 
 // === impl Work ===
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    pub(super) fn new(task: &'a Task<'a>) -> Self {
+        Self {
+            task,
+            editor: Editor::new(task.base.clone()),
+            mounts: Vec::new(),
+            flags: Vec::new(),
+            faults: Faults::default(),
+            warnings: Vec::new(),
+        }
+    }
+
     /// Adds a fault of one annotation.
     pub(super) fn fault(&mut self, annotation: &str, what: impl std::fmt::Display) {
         self.faults.add(format!("{PREFIX}{annotation}"), what);
@@ -139,7 +107,7 @@ impl Work<'_> {
     }
 
     /// The containers that annotations name must be there.
-    fn check_containers(&mut self) {
+    pub(super) fn check_containers(&mut self) {
         let asked = self.task.asked;
         for (annotation, wanted) in [
             ("exec-container", &asked.exec_container),
@@ -163,7 +131,7 @@ impl Work<'_> {
     }
 
     /// The directories of attache's own: what it keeps, and its configuration file.
-    fn directories(&mut self) {
+    pub(super) fn directories(&mut self) {
         self.volume("attache-state", "emptyDir", json!({ "sizeLimit": "64Mi" }));
         self.mounts
             .push(json!({ "name": "attache-state", "mountPath": STATE_DIR }));
@@ -187,7 +155,7 @@ impl Work<'_> {
 
     /// Tells the app's containers where attache is. First in their lists, so that other variables can
     /// be made of it by `$(ATTACHE_ENDPOINT)`.
-    fn endpoint(&mut self) {
+    pub(super) fn endpoint(&mut self) {
         let port = self.task.asked.config.serve.port;
         let variable = json!({
             "name": "ATTACHE_ENDPOINT",
