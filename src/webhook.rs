@@ -22,6 +22,7 @@ use crate::readiness::Readiness;
 use crate::shutdown::{self, Shutdown};
 use crate::upstream::{Lease, Upstream, pod_namespace};
 
+mod api;
 mod certificates;
 mod keeper;
 mod namespaces;

@@ -4,7 +4,6 @@
 //! it was told first is what it compares and replaces, so that no replica that reads late puts an
 //! older caBundle back.
 
-mod api;
 mod mounted;
 mod own;
 mod status;
@@ -24,7 +23,7 @@ use crate::config::{self, Certificate};
 use crate::shutdown::Shutdown;
 use crate::upstream::Lease;
 
-pub(super) use api::{Api, Failure, Object, STRATEGIC_MERGE_PATCH};
+use super::api::{Api, Failure, Object};
 pub(super) use status::Status;
 
 use mounted::Files;

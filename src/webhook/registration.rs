@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::keeper::{Api, Failure, Object, STRATEGIC_MERGE_PATCH};
+use super::api::{Api, Failure, Object, STRATEGIC_MERGE_PATCH};
 
 /// Where they are.
 const COLLECTION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";

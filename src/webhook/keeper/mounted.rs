@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::api::Failure;
+use crate::webhook::api::Failure;
 use crate::webhook::certificates::{Mounted, Serving, joined};
 
 /// Serves what a directory holds.

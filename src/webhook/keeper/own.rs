@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{Api, Failure, MERGE_PATCH, Object};
 use super::status::Status;
+use crate::webhook::api::{Api, Failure, MERGE_PATCH, Object};
 use crate::webhook::certificates::{Contents, Data, Leaf, Serving, Wanted, advance};
 
 /// Whoever reads the Secret, knows what was last in it, and serves that.

@@ -8,12 +8,12 @@ use serde::de::DeserializeOwned;
 use crate::upstream::{self, CallError, Lease};
 
 /// Merges objects, and replaces lists (RFC 7396).
-pub(in crate::webhook) const MERGE_PATCH: &str = "application/merge-patch+json";
+pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
 /// Merges lists of objects, too, by their names (Kubernetes API, strategic merge patch).
-pub(in crate::webhook) const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
+pub(super) const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
 
 /// Sends a request to the API server: a [`Lease`], or a test's stand-in.
-pub(in crate::webhook) trait Api: Send + Sync {
+pub(super) trait Api: Send + Sync {
     /// As [`Lease::call`].
     fn call(
         &self,
@@ -32,7 +32,7 @@ impl Api for Lease {
 
 /// Why the keeper has not got what it wants.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::webhook) enum Failure {
+pub(super) enum Failure {
     /// Somebody else was faster: look again.
     #[error("{0} was written by another replica at the same time")]
     Conflict(String),
@@ -85,22 +85,19 @@ pub(in crate::webhook) enum Failure {
 
 /// One object of the API server.
 #[derive(Debug, Clone)]
-pub(in crate::webhook) struct Object {
+pub(super) struct Object {
     /// `secret attache-system/attache-webhook-certificate`, for people.
-    pub(in crate::webhook) what: String,
+    pub(super) what: String,
     /// The path of its collection.
-    pub(in crate::webhook) collection: String,
-    pub(in crate::webhook) name: String,
+    pub(super) collection: String,
+    pub(super) name: String,
 }
 
 // === impl Object ===
 
 impl Object {
     /// What it is now.
-    pub(in crate::webhook) async fn get<T: DeserializeOwned>(
-        &self,
-        api: &impl Api,
-    ) -> Result<T, Failure> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, api: &impl Api) -> Result<T, Failure> {
         let answer = self.send(api, "get", Method::GET, "", Bytes::new()).await?;
         serde_json::from_slice(answer.body()).map_err(|_| Failure::Odd {
             what: self.what.clone(),
@@ -109,7 +106,7 @@ impl Object {
     }
 
     /// Creates it; a conflict if there is one already.
-    pub(in crate::webhook) async fn create(
+    pub(super) async fn create(
         &self,
         api: &impl Api,
         object: &impl Serialize,
@@ -121,7 +118,7 @@ impl Object {
     }
 
     /// Patches it; a conflict if `patch` names another resourceVersion than its present one.
-    pub(in crate::webhook) async fn patch(
+    pub(super) async fn patch(
         &self,
         api: &impl Api,
         kind: &'static str,
