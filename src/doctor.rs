@@ -74,20 +74,11 @@ impl Severity {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
-    use crate::cli::{self, Parsed};
-    use crate::config::{self, Config, Job};
+    use crate::app::config_from;
+    use crate::config::Config;
 
     /// The configuration of `attache run` with these arguments.
     pub(super) fn config(args: &[&str]) -> Config {
-        let all = ["attache", "run"].iter().chain(args).map(OsString::from);
-        let Parsed::Command { command, faults } = cli::parse(all, []) else {
-            panic!("{args:?} print a text");
-        };
-        match config::load(command, faults) {
-            Ok(Job::Run(config)) => *config,
-            other => panic!("{args:?}: {other:?}"),
-        }
+        config_from(["attache", "run"].into_iter().chain(args.iter().copied())).unwrap()
     }
 }

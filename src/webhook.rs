@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tracing::info;
 
 use crate::config::Webhook;
-use crate::http::listen::{self, BoundAddress};
+use crate::http::listen;
 use crate::http::{self, DRAIN, Limits, Listener, Meters};
 use crate::metrics::webhook::WebhookMetrics;
 use crate::readiness::Readiness;
@@ -98,9 +98,12 @@ impl Server {
         if let Some(address) = config.admin_address {
             admin = listen::bind(address.ip(), address.port()).await?;
         }
-        let address = tcp(&main).unwrap_or(SocketAddr::new(config.address, config.port));
+        let address = listen::tcp_addresses(&main)
+            .first()
+            .copied()
+            .unwrap_or(SocketAddr::new(config.address, config.port));
         Ok(Self {
-            admin_address: tcp(&admin),
+            admin_address: listen::tcp_addresses(&admin).first().copied(),
             config,
             upstream,
             main,
@@ -263,13 +266,4 @@ impl Shared {
 async fn task(name: &'static str, work: impl Future<Output = ()>) -> &'static str {
     work.await;
     name
-}
-
-fn tcp(listeners: &[Listener]) -> Option<SocketAddr> {
-    listeners
-        .iter()
-        .find_map(|listener| match listener.address() {
-            Ok(BoundAddress::Tcp(address)) => Some(address),
-            _ => None,
-        })
 }

@@ -1,13 +1,11 @@
 //! What attache listens on.
 
-use std::net::SocketAddr;
-
 use anyhow::Context as _;
 
 use super::{Bound, Fatal};
 use crate::config::Serve;
 use crate::http::Listener;
-use crate::http::listen::{self, BoundAddress};
+use crate::http::listen;
 
 /// The main listeners, the admin listeners, and where they are.
 pub(super) async fn bind(serve: &Serve) -> Result<(Vec<Listener>, Vec<Listener>, Bound), Fatal> {
@@ -18,7 +16,7 @@ pub(super) async fn bind(serve: &Serve) -> Result<(Vec<Listener>, Vec<Listener>,
             .context("cannot listen (where: --address, --port)")?;
     }
     let mut bound = Bound {
-        addresses: tcp_addresses(&main),
+        addresses: listen::tcp_addresses(&main),
         unix_socket: serve.unix_socket.clone().filter(|_| serve.main),
         admin: None,
     };
@@ -30,15 +28,7 @@ pub(super) async fn bind(serve: &Serve) -> Result<(Vec<Listener>, Vec<Listener>,
         admin = listen::bind(address.ip(), address.port())
             .await
             .context("cannot listen (where: --admin-address)")?;
-        bound.admin = tcp_addresses(&admin).first().copied();
+        bound.admin = listen::tcp_addresses(&admin).first().copied();
     }
     Ok((main, admin, bound))
-}
-
-fn tcp_addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
-    let tcp = |listener: &Listener| match listener.address() {
-        Ok(BoundAddress::Tcp(address)) => Some(address),
-        _ => None,
-    };
-    listeners.iter().filter_map(tcp).collect()
 }

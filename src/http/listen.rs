@@ -78,6 +78,16 @@ fn inode(path: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
+/// Where those of the listeners are that listen on TCP.
+#[must_use]
+pub fn tcp_addresses(listeners: &[Listener]) -> Vec<SocketAddr> {
+    let tcp = |listener: &Listener| match listener.address() {
+        Ok(BoundAddress::Tcp(address)) => Some(address),
+        _ => None,
+    };
+    listeners.iter().filter_map(tcp).collect()
+}
+
 /// Binds `address`; 127.0.0.1 also binds `[::1]` on the same port where the machine has it, since
 /// `localhost` may mean either. Port 0 takes one that is free on both. `[::]` takes clients of both
 /// families, whatever `net.ipv6.bindv6only` says, and is 0.0.0.0 where the machine has no IPv6.

@@ -1,19 +1,9 @@
-use std::ffi::OsString;
-
 use super::*;
-use crate::cli::{self, Parsed};
-use crate::config::{self, Job};
+use crate::app::config_from;
 
 /// The configuration of `attache run` with these arguments.
 fn config(args: &[&str]) -> Config {
-    let all = ["attache", "run"].iter().chain(args).map(OsString::from);
-    let Parsed::Command { command, faults } = cli::parse(all, []) else {
-        panic!("{args:?} print a text");
-    };
-    match config::load(command, faults) {
-        Ok(Job::Run(config)) => *config,
-        other => panic!("{args:?}: {other:?}"),
-    }
+    config_from(["attache", "run"].into_iter().chain(args.iter().copied())).unwrap()
 }
 
 fn place() -> Place {
