@@ -195,6 +195,25 @@ const EXAMPLES: [(&str, &str); 4] = [
     ("examples/restart-pods/restart-pods.yaml", ""),
 ];
 
+/// The containers of a pod, in which all is hardened.
+#[track_caller]
+fn hardened<'a>(pod: &'a PodSpec, path: &str) -> Vec<&'a Container> {
+    let security = pod.security_context.as_ref().unwrap();
+    assert_eq!(security.run_as_non_root, Some(true), "{path}");
+    let seccomp = security.seccomp_profile.as_ref().unwrap();
+    assert_eq!(seccomp.type_, "RuntimeDefault");
+    let containers = pod.init_containers.iter().flatten().chain(&pod.containers);
+    let containers: Vec<_> = containers.collect();
+    for container in &containers {
+        let security = container.security_context.as_ref().unwrap();
+        assert_eq!(security.read_only_root_filesystem, Some(true), "{path}");
+        assert_eq!(security.allow_privilege_escalation, Some(false), "{path}");
+        let capabilities = security.capabilities.as_ref().unwrap();
+        assert_eq!(capabilities.drop.as_deref(), Some(&["ALL".to_owned()][..]));
+    }
+    containers
+}
+
 #[test]
 fn every_container_of_the_examples_is_hardened() {
     let others = [
@@ -214,17 +233,7 @@ fn every_container_of_the_examples_is_hardened() {
             }
             let deployment: Deployment = strict(&document);
             let pod = deployment.spec.unwrap().template.spec.unwrap();
-            let security = pod.security_context.unwrap();
-            assert_eq!(security.run_as_non_root, Some(true), "{path}");
-            assert_eq!(security.seccomp_profile.unwrap().type_, "RuntimeDefault");
-            for container in pod.init_containers.iter().flatten().chain(&pod.containers) {
-                let security = container.security_context.as_ref().unwrap();
-                assert_eq!(security.read_only_root_filesystem, Some(true), "{path}");
-                assert_eq!(security.allow_privilege_escalation, Some(false), "{path}");
-                let capabilities = security.capabilities.as_ref().unwrap();
-                assert_eq!(capabilities.drop.as_deref(), Some(&["ALL".to_owned()][..]));
-                containers += 1;
-            }
+            containers += hardened(&pod, &path).len();
         }
     }
     assert_eq!(containers, 13);
@@ -367,15 +376,7 @@ fn every_mode_has_a_hardened_example_whose_command_lines_are_valid() {
             let deployment: Deployment = strict(document);
             let template = deployment.spec.unwrap().template;
             let pod = template.spec.unwrap();
-            let security = pod.security_context.unwrap();
-            assert_eq!(security.run_as_non_root, Some(true), "{path}");
-            assert_eq!(security.seccomp_profile.unwrap().type_, "RuntimeDefault");
-            for container in pod.init_containers.iter().flatten().chain(&pod.containers) {
-                let security = container.security_context.as_ref().unwrap();
-                assert_eq!(security.read_only_root_filesystem, Some(true), "{path}");
-                assert_eq!(security.allow_privilege_escalation, Some(false), "{path}");
-                let capabilities = security.capabilities.as_ref().unwrap();
-                assert_eq!(capabilities.drop.as_deref(), Some(&["ALL".to_owned()][..]));
+            for container in hardened(&pod, &path) {
                 let resources = container.resources.as_ref().unwrap();
                 assert!(resources.requests.is_some() && resources.limits.is_some());
                 if let Some(job) = job(container) {
