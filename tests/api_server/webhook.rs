@@ -27,6 +27,20 @@ fn annotated(annotations: &Value) -> Value {
     pod(&json!({"generateName": "web-", "annotations": annotations}))
 }
 
+/// How many creates are in flight.
+const IN_FLIGHT: usize = 16;
+
+/// As many pods at once, numbered from `first`: of generated names, which are five characters at
+/// random, two are the same in one of some dozens of runs, and this server then answers 500.
+async fn burst(api: &Api, namespace: &str, annotations: &Value, first: usize) -> Vec<Value> {
+    let path = pods(namespace);
+    let creates = (first..first + IN_FLIGHT).map(async |number| {
+        let metadata = json!({"name": format!("web-{number}"), "annotations": annotations});
+        api.create(&path, &pod(&metadata)).await
+    });
+    join_all(creates).await
+}
+
 fn args(pod: &Value) -> BTreeSet<&str> {
     let args = sidecar(pod).expect("a sidecar")["args"].as_array().unwrap();
     args.iter().map(|arg| arg.as_str().unwrap()).collect()
@@ -161,15 +175,13 @@ async fn no_pod_goes_without_while_every_replica_is_replaced() {
     let asks = json!({"attache.dev/configmaps": "web"});
     fleet.namespace("rolled", true, &json!({})).await;
     fleet.calls("rolled", &asks).await;
-    let (path, object) = (pods("rolled"), annotated(&asks));
     let api = Api(fleet.api.0.clone());
     let done = AtomicBool::new(false);
     // The API server keeps its connections, and is told on each of them to open another.
     let creating = async {
         let mut created = Vec::new();
         while !done.load(Ordering::Relaxed) {
-            let creates = (0..IN_FLIGHT).map(|_| api.create(&path, &object));
-            created.extend(join_all(creates).await);
+            created.extend(burst(&api, "rolled", &asks, created.len()).await);
         }
         created
     };
@@ -255,9 +267,6 @@ async fn the_token_is_the_sidecars_alone_where_it_is_to_be() {
 /// How long a certificate lasts; a CA lasts four times as long. Either is renewed when a third is left.
 const VALIDITY: Duration = Duration::from_secs(24);
 
-/// How many creates are in flight.
-const IN_FLIGHT: usize = 16;
-
 /// How often so many are begun: a thousand by the time that the first CA has expired.
 const PACE: Duration = Duration::from_millis(1_500);
 
@@ -273,7 +282,6 @@ async fn every_one_of_a_thousand_pods_is_injected_while_ca_and_certificate_are_r
     fleet.namespace("busy", true, &json!({})).await;
     fleet.calls("busy", &asks).await;
     let leaf = |secret: &Value| secret["data"]["tls.crt"].clone();
-    let (path, object) = (pods("busy"), annotated(&asks));
     let mut created = 0;
     // The first CA's caBundle, that of both, and the second one's: certificates of either are between.
     let (mut authorities, mut leaves) = (BTreeSet::new(), BTreeSet::new());
@@ -291,8 +299,7 @@ async fn every_one_of_a_thousand_pods_is_injected_while_ca_and_certificate_are_r
             Instant::now() < limit,
             "{created} creates, renewals: {seen:?}"
         );
-        let creates = (0..IN_FLIGHT).map(|_| fleet.api.create(&path, &object));
-        let made = join_all(creates).await;
+        let made = burst(&fleet.api, "busy", &asks, created).await;
         created += made.len();
         let without = made.iter().filter(|pod| sidecar(pod).is_none()).count();
         assert_eq!(without, 0, "of {created} creates, renewals: {seen:?}");
