@@ -15,6 +15,7 @@ mod carry;
 mod cluster;
 mod credentials;
 mod directories;
+mod expansion;
 mod findings;
 mod fit;
 mod here;

@@ -217,7 +217,7 @@ impl<H: Handler> Server<H> {
         if !self.has_room() && !std::mem::replace(&mut self.full, true) {
             tracing::warn!(
                 connections = self.limits.max_connections,
-                "as many connections are open as --max-connections allows; further ones wait"
+                "as many connections are open as may be (--max-connections, or 1024 of a webhook); further ones wait"
             );
         }
     }

@@ -198,6 +198,7 @@ impl Server {
             namespaces: Namespaces::new(self.upstream.lease()),
             native: shared.follow_version(self.upstream.lease()),
             metrics: shared.metrics.clone(),
+            room: serving::room(),
             stopping,
         }
     }

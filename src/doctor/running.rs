@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
+use super::expansion::expanded;
 use super::pod::Container;
 use crate::cli::{self, Parsed};
 use crate::config::{self, Job};
@@ -45,10 +46,11 @@ impl Invocation {
 
     /// That of a container, as far as the pod says it.
     pub(super) fn of_container(container: &Container) -> Self {
-        let args = container.arguments().map(Into::into);
-        let environment = container.environment();
+        let (arguments, environment) = expanded(container);
+        let arguments = arguments.into_iter().map(Into::into);
+        let environment = environment.into_iter();
         Self {
-            args: std::iter::once("attache".into()).chain(args).collect(),
+            args: std::iter::once("attache".into()).chain(arguments).collect(),
             environment: environment.map(|(k, v)| (k.into(), v.into())).collect(),
         }
     }

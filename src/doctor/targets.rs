@@ -44,10 +44,14 @@ pub(super) async fn listing(
         "replicaset" => ("apis/apps/v1", "replicasets"),
         "replicationcontroller" => ("api/v1", "replicationcontrollers"),
         "job" => ("apis/batch/v1", "jobs"),
+        "cronjob" => {
+            let query = of_cron_job(api, namespace, name).await?;
+            return Ok(Listing { path: pods, query });
+        }
         _ => {
             return Err(Finding::unknown(format!(
                 "{kind}/{name}: pods are known of pod, deployment, statefulset, daemonset, replicaset, \
-                 replicationcontroller and job; of anything else, name them: pod/NAME"
+                 replicationcontroller, job and cronjob; of anything else, name them: pod/NAME"
             )));
         }
     };
@@ -64,6 +68,42 @@ pub(super) async fn listing(
         path: pods,
         query: format!("&labelSelector={}", encode(&selector)),
     })
+}
+
+/// The label that every Job puts on its Pods.
+const JOB_NAME: &str = "job-name";
+
+/// The query for the pods of a CronJob: those of the Jobs that it has made and not deleted yet.
+async fn of_cron_job(api: &Api, namespace: &str, name: &str) -> Result<String, Finding> {
+    let read = api
+        .list(&format!("/apis/batch/v1/namespaces/{namespace}/jobs"), "")
+        .await;
+    let jobs = read.map_err(|error| {
+        Finding::unknown(format!(
+            "the Jobs of cronjob {namespace}/{name} cannot be read: {error}"
+        ))
+    })?;
+    let jobs = jobs_of(name, &jobs);
+    if jobs.is_empty() {
+        return Err(Finding::unknown(format!(
+            "there is no Job of a cronjob {namespace}/{name}, whose pods could be looked at: make one by \
+             kubectl -n {namespace} create job {name}-now --from=cronjob/{name}"
+        )));
+    }
+    let selector = format!("{JOB_NAME} in ({})", jobs.join(","));
+    Ok(format!("&labelSelector={}", encode(&selector)))
+}
+
+/// The names of the Jobs that the CronJob `name` has made.
+fn jobs_of<'a>(name: &str, jobs: &'a [Value]) -> Vec<&'a str> {
+    let owned = jobs.iter().filter(|job| {
+        let owners = job.pointer("/metadata/ownerReferences");
+        let mut owners = owners.and_then(Value::as_array).into_iter().flatten();
+        owners.any(|owner| owner["kind"] == "CronJob" && owner["name"] == name)
+    });
+    owned
+        .filter_map(|job| job.pointer("/metadata/name")?.as_str())
+        .collect()
 }
 
 fn not_there(namespace: &str, kind: &str, name: &str, error: &ApiError) -> Finding {
@@ -110,5 +150,21 @@ mod tests {
         assert!(text.starts_with("app in"), "{text}");
         assert_eq!(of(json!({})), None);
         assert_eq!(super::selector(&json!({"spec": {}})), None);
+    }
+
+    #[test]
+    fn the_jobs_of_a_cron_job_are_those_that_it_owns() {
+        let job = |name: &str, kind: &str, owner: &str| {
+            let owner = json!({"kind": kind, "name": owner, "controller": true});
+            json!({"metadata": {"name": name, "ownerReferences": [owner]}})
+        };
+        let jobs = [
+            job("report-1", "CronJob", "report"),
+            job("other-1", "CronJob", "other"),
+            job("report-2", "Workflow", "report"),
+            json!({"metadata": {"name": "by-hand"}}),
+            job("report-now", "CronJob", "report"),
+        ];
+        assert_eq!(jobs_of("report", &jobs), ["report-1", "report-now"]);
     }
 }

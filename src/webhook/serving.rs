@@ -6,6 +6,7 @@ use std::time::Instant;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
 use super::keeper::Status;
@@ -25,6 +26,10 @@ const MUTATE: &str = "/mutate";
 /// The longest review: the API server takes objects of 3 MiB, and tells a little more than the object.
 const LONGEST_REVIEW: usize = 4 << 20;
 
+/// How much of reviews is parsed at once, in bytes; further ones wait for their turn. Parsed, a byte may
+/// become 18, and the memory is 256 MiB; 200 reviews of common pods at once are less than this.
+const PARSED: usize = 2 * LONGEST_REVIEW;
+
 /// Reviews pods.
 pub(super) struct Reviews<A> {
     /// The platform's annotations.
@@ -34,6 +39,8 @@ pub(super) struct Reviews<A> {
     /// Whether nodes run native sidecars, as far as is known.
     pub(super) native: tokio::sync::watch::Receiver<bool>,
     pub(super) metrics: WebhookMetrics,
+    /// See [`room`].
+    pub(super) room: Semaphore,
     /// From then on every answer ends its connection, so that the API server opens the next one to
     /// another replica, rather than send a review to one that is about to close.
     pub(super) stopping: Shutdown,
@@ -45,6 +52,11 @@ pub(super) struct Admin {
     pub(super) metrics: WebhookMetrics,
     /// Of the certificate.
     pub(super) status: Status,
+}
+
+/// A permit for each byte of a review that may be parsed.
+pub(super) fn room() -> Semaphore {
+    Semaphore::new(PARSED)
 }
 
 // === impl Reviews ===
@@ -92,6 +104,9 @@ impl<A: Ask> Reviews<A> {
             Ok(bytes) => bytes,
             Err(refusal) => return refused(refusal),
         };
+        // No body is read longer than fits, and none that is slow in coming keeps the room of others.
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let _room = self.room.acquire_many(length).await;
         let request = match review::Request::read(&bytes) {
             Ok(request) => request,
             Err(malformed) => {

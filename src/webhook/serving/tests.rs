@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -28,6 +29,7 @@ impl Ask for Fake {
 
 struct Scene {
     base: String,
+    reviews: Arc<Reviews<Fake>>,
     says: Arc<Mutex<Result<Annotations, String>>>,
     metrics: WebhookMetrics,
     stopping: Trigger,
@@ -59,20 +61,23 @@ async fn scene() -> Scene {
         namespaces: Namespaces::new(Fake(Arc::clone(&says))),
         native: watch::channel(true).1,
         metrics: metrics.clone(),
+        room: room(),
         stopping: unready,
     };
+    let reviews = Arc::new(reviews);
     let bound = listen::bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).await;
     let listeners = bound.unwrap();
     let base = format!("http://{}", listeners[0].address().unwrap());
     let serving = server::serve(
         listeners,
-        Arc::new(reviews),
+        Arc::clone(&reviews),
         Limits::new(8),
         Meters::default(),
         drain,
     );
     Scene {
         base,
+        reviews,
         says,
         metrics,
         stopping,
@@ -184,4 +189,18 @@ async fn once_it_stops_every_answer_ends_its_connection() {
     scene.stopping.stop();
     let after = scene.send("GET", "/", json, vec![]).await;
     assert_eq!(after.headers()["connection"], "close");
+}
+
+#[tokio::test]
+async fn a_review_waits_while_as_much_is_parsed_as_there_is_memory_for() {
+    let scene = scene().await;
+    let all = u32::try_from(PARSED).unwrap();
+    let taken = scene.reviews.room.acquire_many(all).await.unwrap();
+    let review = scene.review();
+    tokio::pin!(review);
+    let waits = tokio::time::timeout(Duration::from_millis(100), &mut review).await;
+    assert!(waits.is_err());
+    drop(taken);
+    assert_eq!(review.await["allowed"], true);
+    assert_eq!(scene.reviews.room.available_permits(), PARSED);
 }
