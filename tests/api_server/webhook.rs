@@ -1,6 +1,4 @@
 //! The real API server calls the webhook, in the configuration that is shipped.
-//!
-//! The server is older than native sidecars: here they are plain containers.
 
 #[path = "webhook/fleet.rs"]
 mod fleet;

@@ -335,10 +335,19 @@ pub(super) fn pod(metadata: &Value) -> Value {
     })
 }
 
-/// The sidecar: this server is too old for native ones.
+/// The sidecar, whichever kind of it this server's nodes run.
 pub(super) fn sidecar(pod: &Value) -> Option<&Value> {
-    let containers = pod["spec"]["containers"].as_array().unwrap();
-    containers
-        .iter()
-        .find(|container| container["name"] == "attache")
+    let (list, at) = place_of_sidecar(pod)?;
+    Some(&pod["spec"][list][at])
+}
+
+/// The list of the pod's containers that it is in, and where.
+pub(super) fn place_of_sidecar(pod: &Value) -> Option<(&'static str, usize)> {
+    ["initContainers", "containers"]
+        .into_iter()
+        .find_map(|list| {
+            let mut containers = pod["spec"][list].as_array()?.iter();
+            let at = containers.position(|container| container["name"] == "attache")?;
+            Some((list, at))
+        })
 }

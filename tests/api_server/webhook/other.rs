@@ -14,7 +14,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::fleet::Api;
+use super::fleet::{Api, place_of_sidecar};
 
 /// Adds a variable to the container `attache` of every pod that it is asked about.
 struct Meddler;
@@ -24,11 +24,9 @@ impl Handler for Meddler {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         let review: Value = serde_json::from_slice(&body).unwrap();
         let request = &review["request"];
-        let containers = request["object"]["spec"]["containers"].as_array().unwrap();
-        let at = containers.iter().position(|c| c["name"] == "attache");
         let mut response = json!({"uid": request["uid"], "allowed": true});
-        if let Some(at) = at {
-            let path = format!("/spec/containers/{at}/env/-");
+        if let Some((list, at)) = place_of_sidecar(&request["object"]) {
+            let path = format!("/spec/{list}/{at}/env/-");
             let value = json!({"name": "MEDDLED", "value": "yes"});
             let patch = json!([{"op": "add", "path": path, "value": value}]);
             response["patchType"] = json!("JSONPatch");
