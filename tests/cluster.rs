@@ -12,6 +12,8 @@
 // Helpers fail loudly too: in a test a panic is the report.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "cluster/lifecycle.rs"]
+mod lifecycle;
 #[path = "cluster/nodeless.rs"]
 mod nodeless;
 #[path = "cluster/nodes.rs"]

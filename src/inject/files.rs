@@ -170,7 +170,7 @@ fn reuse(work: &mut Work<'_>, rule: &FilesRule, dir: &Path) -> bool {
     true
 }
 
-/// A new volume, for attache and every container of the app.
+/// A new volume, for attache and every container that runs while it does.
 fn add_volume(work: &mut Work<'_>, volume: &str, dir: &Path) {
     let what = if holds_secret(work, dir) {
         // As the kubelet keeps Secrets: never on a disk.
@@ -181,12 +181,20 @@ fn add_volume(work: &mut Work<'_>, volume: &str, dir: &Path) {
     work.volume(volume, "emptyDir", what);
     work.mounts
         .push(json!({ "name": volume, "mountPath": dir }));
-    for container in containers(work.task.base) {
-        if !work.task.is_wrapped(container) {
+    for (path, container) in work.task.beside() {
+        if !work.task.is_wrapped(container) && !is_occupied(work.task.base, container, dir) {
             let mount = json!({ "name": volume, "mountPath": dir, "readOnly": true });
-            work.add_to(name(container), "volumeMounts", Place::Last, mount);
+            work.add_to(&path, "volumeMounts", Place::Last, mount);
         }
     }
+}
+
+/// Whether an init container has something of its own there, and may prepare it for the app: it keeps
+/// that. In a container of the app it is a fault ([`misplaced`], [`reuse`]).
+fn is_occupied(base: &Value, container: &Value, dir: &Path) -> bool {
+    let is_init = pod::container(base, name(container)).is_none();
+    let mut paths = list(container, "volumeMounts").iter().map(mount_path);
+    is_init && paths.any(|path| path.starts_with(dir) || dir.starts_with(path))
 }
 
 /// Whether a rule writes a Secret there.

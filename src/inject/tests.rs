@@ -123,15 +123,25 @@ pub(super) fn patches(before: &Value, after: &Value) {
 
 /// Edits add, and change nothing but what injection is for: all else, known or not, survives.
 fn touches_little(before: &Value, after: &Value) {
+    let mut pod = before.clone();
     for operation in patch(before, after) {
         let path = operation["path"].as_str().unwrap();
         let steps: Vec<_> = path.split('/').skip(1).collect();
-        let was_null = before.pointer(path).is_some_and(Value::is_null);
+        let was_null = pod.pointer(path).is_some_and(Value::is_null);
         let is_ours = match (operation["op"].as_str().unwrap(), steps.as_slice()) {
             ("add", ["metadata"] | ["metadata", "annotations", ..]) => true,
             ("add", ["spec", "volumes" | "initContainers" | "containers"]) => true,
             ("add", ["spec", "volumes" | "initContainers" | "containers", _]) => true,
-            ("add", ["spec", "containers", _, "env" | "volumeMounts", ..]) => true,
+            (
+                "add",
+                [
+                    "spec",
+                    "containers" | "initContainers",
+                    _,
+                    "env" | "volumeMounts",
+                    ..,
+                ],
+            ) => true,
             (
                 "add",
                 [
@@ -148,6 +158,8 @@ fn touches_little(before: &Value, after: &Value) {
             _ => false,
         };
         assert!(is_ours, "{operation} of {before:#}");
+        let read: json_patch::Patch = serde_json::from_value(json!([operation])).unwrap();
+        json_patch::patch(&mut pod, &read).unwrap();
     }
 }
 
@@ -341,9 +353,10 @@ fn what_a_record_says_of_things_that_are_not_there_changes_nothing() {
 fn a_patch_moves_nothing_that_stays() {
     let mut before = pod(&[("files", "web=/etc/app/config")], json!({}));
     let many: Vec<_> = (0..20)
-        .map(|n| json!({ "name": format!("i{n}"), "image": "x" }))
+        .map(|n| json!({ "name": format!("v{n}"), "emptyDir": {} }))
         .collect();
-    before["spec"]["initContainers"] = json!(many);
+    before["spec"]["volumes"] = json!(many);
+    before["spec"]["initContainers"] = json!([{ "name": "i", "image": "x" }]);
     let after = injected(&before, &native()).pod;
     let paths: Vec<_> = patch(&before, &after)
         .iter()
@@ -362,7 +375,10 @@ fn a_patch_moves_nothing_that_stays() {
             "add /spec/containers/0/env",
             "add /spec/containers/0/volumeMounts",
             "add /spec/initContainers/0",
-            "add /spec/volumes",
+            "add /spec/initContainers/1/env",
+            "add /spec/initContainers/1/volumeMounts",
+            "add /spec/volumes/20",
+            "add /spec/volumes/21",
         ]
     );
 }

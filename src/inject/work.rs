@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Surroundings;
 use super::editor::{Editor, Place};
-use super::pod::{self, containers, name};
+use super::pod::{self, containers, init_containers, name};
 use crate::config::{Action, Asked, Faults, PREFIX, Platform, RestartAction};
 
 /// Where attache keeps what outlives its container.
@@ -48,6 +48,17 @@ impl Task<'_> {
     /// Whether attache takes the place of this container's command.
     pub(super) fn is_wrapped(&self, container: &Value) -> bool {
         self.asked.exec_container.as_deref() == Some(name(container))
+    }
+
+    /// The app's containers that run while attache does, each with its path: the init containers, too,
+    /// where a native sidecar is there before them.
+    pub(super) fn beside(&self) -> impl Iterator<Item = (String, &Value)> {
+        let is_first = self.surroundings.native && self.asked.exec_container.is_none();
+        let init = init_containers(self.base)
+            .filter(move |_| is_first)
+            .map(|one| (path_in("initContainers", name(one)), one));
+        let app = containers(self.base).map(|one| (container_path(name(one)), one));
+        init.chain(app)
     }
 
     /// Whether a rule finds processes of other containers.
@@ -93,9 +104,9 @@ impl<'a> Work<'a> {
         self.editor.add("/spec/volumes", Place::Last, volume);
     }
 
-    /// Adds an item to a list of one of the app's containers.
+    /// Adds an item to a list of the container at this path.
     pub(super) fn add_to(&mut self, container: &str, list: &str, place: Place, item: Value) {
-        let path = format!("{}/{list}", container_path(container));
+        let path = format!("{container}/{list}");
         self.editor.add(&path, place, item);
     }
 
@@ -161,9 +172,9 @@ impl<'a> Work<'a> {
             "name": "ATTACHE_ENDPOINT",
             "value": format!("http://127.0.0.1:{port}"),
         });
-        for container in containers(self.task.base) {
+        for (path, container) in self.task.beside() {
             if !has_variable(container, "ATTACHE_ENDPOINT") {
-                self.add_to(name(container), "env", Place::First, variable.clone());
+                self.add_to(&path, "env", Place::First, variable.clone());
             }
         }
     }
@@ -171,7 +182,11 @@ impl<'a> Work<'a> {
 
 /// The path of one of the app's containers, for the editor.
 pub(super) fn container_path(container: &str) -> String {
-    format!("/spec/containers/{}", super::editor::escaped(container))
+    path_in("containers", container)
+}
+
+fn path_in(list: &str, container: &str) -> String {
+    format!("/spec/{list}/{}", super::editor::escaped(container))
 }
 
 /// Whether a container says a variable of that name.

@@ -29,21 +29,22 @@ pub(super) fn add(work: &mut Work<'_>, container: &str) {
         return work.fault("exec-container", fault);
     }
     install(work);
+    let path = container_path(container);
     for variable in pod_variables() {
         if !has_variable(found, pod::name(&variable)) {
-            work.add_to(container, "env", Place::Last, variable);
+            work.add_to(&path, "env", Place::Last, variable);
         }
     }
     for mount in std::mem::take(&mut work.mounts) {
-        let path = pod::mount_path(&mount);
-        if pod::mount_at(found, path).is_some() {
+        let at = pod::mount_path(&mount);
+        if pod::mount_at(found, at).is_some() {
             let fault = format!(
                 "container {container} mounts something of its own at {}, where attache's is: mount it elsewhere",
-                path.display()
+                at.display()
             );
             work.fault("exec-container", fault);
         }
-        work.add_to(container, "volumeMounts", Place::Last, mount);
+        work.add_to(&path, "volumeMounts", Place::Last, mount);
     }
     let mut wrapped: Vec<Value> = vec![
         json!(format!("{DIR}/attache")),
@@ -54,8 +55,8 @@ pub(super) fn add(work: &mut Work<'_>, container: &str) {
     wrapped.extend(flags.chain(work.flags.drain(..)).map(Value::String));
     wrapped.push(json!("--"));
     wrapped.extend_from_slice(command);
-    let path = format!("{}/command", container_path(container));
-    work.editor.set(&path, Value::Array(wrapped));
+    work.editor
+        .set(&format!("{path}/command"), Value::Array(wrapped));
 }
 
 /// The init container that puts the binary there: first, so that no other waits in vain.

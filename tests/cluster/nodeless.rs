@@ -5,9 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::scene::{Scene, app, attache, eventually_is, run};
-
-const IDLE: &str = "sleep infinity";
+use super::scene::{IDLE, Scene, app, attache, eventually_is, run};
 
 /// Killed with the test.
 struct Sidecar(Child, u16);

@@ -2,13 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::scene::{Scene, app, attache, eventually, eventually_is, image, run};
-
-/// A program that lives on.
-const IDLE: &str = "while :; do sleep 1; done";
-
-/// What the app reads from its sidecar.
-const READ: &str = r#"wget -qO- "$ATTACHE_ENDPOINT/kv/$NAMESPACE/web/GREETING""#;
+use super::scene::{IDLE, Scene, app, attache, eventually, eventually_is, image, run};
 
 /// The version of PodDisruptionBudgets: before Kubernetes 1.21 it is another.
 fn policy() -> &'static str {
@@ -19,20 +13,16 @@ fn policy() -> &'static str {
     }
 }
 
-fn reading(scene: &Scene) -> String {
-    format!("NAMESPACE={}; {READ}", scene.namespace)
-}
-
 #[test]
 #[ignore = "drives the cluster of the current context, whose nodes have ATTACHE_IMAGE"]
 fn an_app_reads_its_configuration_live_and_finds_no_token() {
     let scene = Scene::new("read");
     let asks = json!({"attache.dev/configmaps": "web", "attache.dev/isolate-token": "true"});
     scene.run_app(&app(&asks, 1, IDLE), &[]);
-    eventually_is("it is read", "hello", || scene.in_app(&reading(&scene)));
+    eventually_is("it is read", "hello", || scene.in_app(&scene.reading()));
     scene.set("changed");
     eventually_is("the change is read", "changed", || {
-        scene.in_app(&reading(&scene))
+        scene.in_app(&scene.reading())
     });
     let token = scene.in_app("cat /var/run/secrets/kubernetes.io/serviceaccount/token");
     assert!(token.is_err(), "the app has a token");
@@ -98,7 +88,7 @@ fn a_command_is_started_anew_with_its_new_environment() {
     scene.set("changed");
     eventually_is("it was started again", "hello\nchanged", started);
     eventually_is("the port is served, too", "changed", || {
-        scene.in_app(&reading(&scene))
+        scene.in_app(&scene.reading())
     });
 }
 
@@ -109,7 +99,7 @@ fn a_change_rolls_out_once_however_many_replicas_ask() {
     let rule = "{restart: rollout, splay: 0s, minInterval: 0s}";
     let asks = json!({"attache.dev/configmaps": "web", "attache.dev/on-change": rule});
     scene.run_app(&app(&asks, 3, IDLE), &["--allow-restart=rollout"]);
-    eventually_is("it is read", "hello", || scene.in_app(&reading(&scene)));
+    eventually_is("it is read", "hello", || scene.in_app(&scene.reading()));
     let generation = |scene: &Scene| scene.get("deployment/app")["metadata"]["generation"].as_i64();
     let (before, pods) = (generation(&scene), scene.pods());
     scene.set("changed");
@@ -135,7 +125,7 @@ fn a_pod_asks_for_its_eviction_where_a_budget_covers_it() {
     let rule = "{restart: pod, splay: 0s, minInterval: 0s}";
     let asks = json!({"attache.dev/configmaps": "web", "attache.dev/on-change": rule});
     scene.run_app(&app(&asks, 2, IDLE), &[]);
-    eventually_is("it is read", "hello", || scene.in_app(&reading(&scene)));
+    eventually_is("it is read", "hello", || scene.in_app(&scene.reading()));
     let before = scene.pods();
     scene.set("changed");
     eventually("both were replaced", || {
@@ -157,7 +147,7 @@ fn an_app_runs_on_without_its_sidecar() {
     scene.apply_text(&rights);
     scene.apply_text(&injected);
     scene.rolled_out();
-    eventually_is("it is read", "hello", || scene.in_app(&reading(&scene)));
+    eventually_is("it is read", "hello", || scene.in_app(&scene.reading()));
     let back = attache(&["uninject", "-f", "-"], &injected).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&back).unwrap(), plain);
     scene.apply_text(&back);
@@ -170,7 +160,7 @@ fn an_app_runs_on_without_its_sidecar() {
             .then_some(())
             .ok_or_else(|| format!("{} pods", pods.len()))
     });
-    assert!(scene.in_app(&reading(&scene)).is_err());
+    assert!(scene.in_app(&scene.reading()).is_err());
     scene.in_app("true").unwrap();
 }
 
@@ -216,7 +206,7 @@ fn the_webhook_gives_new_pods_their_sidecars() {
     scene.apply_text(&rights);
     scene.apply(&plain);
     scene.rolled_out();
-    eventually_is("it is read", "hello", || scene.in_app(&reading(&scene)));
+    eventually_is("it is read", "hello", || scene.in_app(&scene.reading()));
     let examined = attache(&["doctor", "--pods", "-n", &scene.namespace], "");
     assert!(examined.is_ok(), "{examined:?}");
 }

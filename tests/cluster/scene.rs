@@ -10,6 +10,9 @@ use serde_json::{Value, json};
 /// How long anything may take: nodes pull images, and kubelets take their time.
 const LIMIT: Duration = Duration::from_secs(240);
 
+/// A program that lives on.
+pub(crate) const IDLE: &str = "while :; do sleep 1; done";
+
 /// A namespace of its own; deleted with the test.
 pub(crate) struct Scene {
     pub(crate) namespace: String,
@@ -97,6 +100,15 @@ impl Scene {
         scene
     }
 
+    /// Whether every node runs native sidecars, by its kubelet's version: 1.29 or later.
+    pub(crate) fn is_native(&self) -> bool {
+        let path = "jsonpath={.items[*].status.nodeInfo.kubeletVersion}";
+        let versions = self.kubectl(&["get", "nodes", "-o", path], "").unwrap();
+        let minor = |version: &str| version.split('.').nth(1)?.parse::<u32>().ok();
+        let mut versions = versions.split_whitespace();
+        versions.all(|version| minor(version).is_some_and(|minor| minor >= 29))
+    }
+
     pub(crate) fn kubectl(&self, args: &[&str], input: &str) -> Result<String, String> {
         let args = [&["-n", &self.namespace], args].concat();
         run("kubectl", &args, input)
@@ -154,6 +166,12 @@ impl Scene {
             let state = self.kubectl(&["describe", "pods"], "").unwrap_or_default();
             panic!("{error}\n{state}");
         }
+    }
+
+    /// A script that prints what the app reads from its sidecar.
+    pub(crate) fn reading(&self) -> String {
+        let path = format!("/kv/{}/web/GREETING", self.namespace);
+        format!("wget -qO- \"$ATTACHE_ENDPOINT{path}\"")
     }
 
     /// What a script prints in the app's container.
