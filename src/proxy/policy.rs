@@ -58,7 +58,7 @@ pub enum Verdict {
     /// It goes to the API server with this path and query: percent-encoded as the client sent them,
     /// without the API prefix and without the server path.
     Forward(PathAndQuery),
-    /// 301: it is to be asked for here. The value is ASCII, and begins with a single slash.
+    /// 307: it is to be asked for here. The value is ASCII, and begins with a single slash.
     Redirect(String),
     /// 403: the filter refuses it.
     Forbidden,

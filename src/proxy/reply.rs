@@ -41,7 +41,7 @@ pub(crate) fn refused(code: StatusCode, reason: &str) -> Response<Body> {
     }
 }
 
-/// 301: the path in its clean form.
+/// 307, so that a POST stays one: the path in its clean form.
 pub(super) fn moved(method: &Method, location: &str) -> Response<Body> {
     let html = *method == Method::GET || *method == Method::HEAD;
     let body = if *method == Method::GET {
@@ -51,11 +51,11 @@ pub(super) fn moved(method: &Method, location: &str) -> Response<Body> {
             .replace('>', "&gt;")
             .replace('"', "&#34;")
             .replace('\'', "&#39;");
-        format!("<a href=\"{link}\">Moved Permanently</a>.\n\n")
+        format!("<a href=\"{link}\">Temporary Redirect</a>.\n\n")
     } else {
         String::new()
     };
-    let mut answer = respond(StatusCode::MOVED_PERMANENTLY, body);
+    let mut answer = respond(StatusCode::TEMPORARY_REDIRECT, body);
     if html {
         let html = HeaderValue::from_static("text/html; charset=utf-8");
         answer.headers_mut().insert(CONTENT_TYPE, html);

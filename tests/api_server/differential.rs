@@ -187,7 +187,9 @@ fn the_documentation_has_every_difference() {
     let table = differences::DIFFERENCES
         .iter()
         .map(|difference| difference.why);
-    for why in table.chain(differences::RULES.iter().map(|rule| rule.why)) {
+    let rules = differences::RULES.iter().map(|rule| rule.why);
+    let words = differences::WORDS.iter().map(|words| words.why);
+    for why in table.chain(rules).chain(words) {
         assert!(doc.contains(&format!("\n| {why} |")), "no row for {why:?}");
     }
 }

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
+use crate::support::assets::server_minor;
 use crate::support::control_plane::ControlPlane;
 use crate::support::kubelet::LOG_LINES;
 use crate::support::program::{Finished, Following, run};
@@ -309,7 +310,19 @@ async fn web_sockets_with_channels(through: Through) {
         "/api/v1/namespaces/{namespace}/pods/app/exec\
          ?stdin=true&stdout=true&stderr=true&command=sh&command=-c&command={script}"
     );
-    for protocol in ["v4.channel.k8s.io", "channel.k8s.io"] {
+    let newest = "v5.channel.k8s.io";
+    let mut protocols = vec!["v4.channel.k8s.io", "channel.k8s.io"];
+    if server_minor() >= 30 {
+        protocols.push(newest);
+    } else {
+        // The server's refusal comes through, so that kubectl falls back.
+        let refused = web_socket(&proxy, &path, Some(newest)).await;
+        let Err(tokio_tungstenite::tungstenite::Error::Http(answer)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(answer.status(), 403, "{answer:?}");
+    }
+    for protocol in protocols {
         let mut socket = web_socket(&proxy, &path, Some(protocol)).await.unwrap();
         // The first byte is the channel: 0 is stdin.
         let input = Message::binary(b"\0hello\n".to_vec());
@@ -329,19 +342,13 @@ async fn web_sockets_with_channels(through: Through) {
             (stdout.as_str(), stderr.as_str()),
             ("said hello\n", "wrong\n")
         );
-        if protocol == "v4.channel.k8s.io" {
+        if protocol == "channel.k8s.io" {
+            assert!(status.contains("exit code"), "{status}");
+        } else {
             let status: Value = serde_json::from_str(&status).unwrap();
             assert_eq!(status["details"]["causes"][0]["message"], json!("7"));
-        } else {
-            assert!(status.contains("exit code"), "{status}");
         }
     }
-    // This server knows no version 5. Its refusal comes through, so that kubectl falls back.
-    let refused = web_socket(&proxy, &path, Some("v5.channel.k8s.io")).await;
-    let Err(tokio_tungstenite::tungstenite::Error::Http(answer)) = refused else {
-        panic!("{refused:?}");
-    };
-    assert_eq!(answer.status(), 403, "{answer:?}");
 }
 
 async fn a_watch_over_a_web_socket(through: Through) {

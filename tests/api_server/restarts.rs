@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::LIMIT;
+use crate::support::assets::server_minor;
 use crate::support::control_plane::ControlPlane;
 use crate::support::eventually;
 use crate::support::fake::{Asked, FakeApiServer, Waiting};
@@ -666,7 +667,11 @@ async fn the_own_pod_goes_when_its_budget_allows_it() {
             .contains("create one, or set requireBudget: false"),
         "{error}"
     );
-    let path = format!("/apis/policy/v1beta1/namespaces/{namespace}/poddisruptionbudgets");
+    let version = match server_minor() {
+        ..21 => "policy/v1beta1",
+        21.. => "policy/v1",
+    };
+    let path = format!("/apis/{version}/namespaces/{namespace}/poddisruptionbudgets");
     let send = async |method: &str, path: &str, body: Value| {
         let request = http::Request::builder()
             .method(method)
@@ -683,7 +688,7 @@ async fn the_own_pod_goes_when_its_budget_allows_it() {
         let _: Value = client.request(request.unwrap()).await.unwrap();
     };
     let budget = json!({
-        "apiVersion": "policy/v1beta1", "kind": "PodDisruptionBudget", "metadata": {"name": "web"},
+        "apiVersion": version, "kind": "PodDisruptionBudget", "metadata": {"name": "web"},
         "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
     });
     send("POST", &path, budget).await;

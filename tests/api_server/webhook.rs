@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::LIMIT;
 use crate::doctor::doctor;
+use crate::support::assets::server_minor;
 use crate::support::control_plane::ControlPlane;
 use crate::support::eventually;
 use fleet::{Api, Fleet, pod, pods, sidecar};
@@ -200,12 +201,11 @@ async fn no_pod_goes_without_while_every_replica_is_replaced() {
 #[tokio::test]
 #[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
 async fn the_token_is_the_sidecars_alone_where_it_is_to_be() {
-    let plane = ControlPlane::start_with(&[
-        "--enable-admission-plugins=ServiceAccount",
-        "--feature-gates=BoundServiceAccountTokenVolume=true",
-        "--service-account-api-audiences=https://kubernetes.default.svc",
-    ])
-    .await;
+    let mut flags = vec!["--enable-admission-plugins=ServiceAccount"];
+    if server_minor() < 21 {
+        flags.push("--feature-gates=BoundServiceAccountTokenVolume=true");
+    }
+    let plane = ControlPlane::start_with(&flags).await;
     let fleet = Fleet::start(&plane, 1, &[], None).await;
     fleet.namespace("shop", true, &json!({})).await;
     let accounts = "/api/v1/namespaces/shop/serviceaccounts";

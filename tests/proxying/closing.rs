@@ -34,7 +34,7 @@ async fn a_client_that_sends_all_before_it_reads_gets_its_refusal() {
         (REFUSED, "localhost", "403 Forbidden"),
         ("/api", "evil.example", "403 Forbidden"),
         ("/static/a", "localhost", "405 Method Not Allowed"),
-        ("/a//b", "localhost", "301 Moved Permanently"),
+        ("/a//b", "localhost", "307 Temporary Redirect"),
     ] {
         let mut client = uploader(&proxied).await;
         client.send(&post(path, host, LARGE)).await;

@@ -16,6 +16,7 @@ use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
+use super::assets::server_minor;
 use super::{eventually, http};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/control-plane");
@@ -30,6 +31,8 @@ pub struct ControlPlane {
     apiserver: Option<Held>,
     etcd: Held,
     flags: Vec<String>,
+    /// What answers 200 once the API server is ready.
+    readyz: &'static str,
     /// Goes with etcd, which also knows when a shared control plane ends.
     dir: PathBuf,
 }
@@ -64,6 +67,20 @@ impl ControlPlane {
 
     /// The same with flags added to kube-apiserver's.
     pub async fn start_with(flags: &[&str]) -> Self {
+        Self::start_until(flags, "/readyz").await
+    }
+
+    /// One without discovery.k8s.io/v1, as all are before Kubernetes 1.21. A later API server reads
+    /// EndpointSlices itself: without them it serves all the rest, but waits for ever for its informers.
+    pub async fn start_without_endpoint_slices() -> Self {
+        if server_minor() < 21 {
+            return Self::start().await;
+        }
+        let flag = "--runtime-config=discovery.k8s.io/v1=false";
+        Self::start_until(&[flag], "/readyz?exclude=informer-sync").await
+    }
+
+    async fn start_until(flags: &[&str], readyz: &'static str) -> Self {
         let dir = tempfile::Builder::new()
             .prefix("control-plane-")
             .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
@@ -74,6 +91,7 @@ impl ControlPlane {
             apiserver: None,
             etcd: Held::start(&["etcd", text(&dir), "--remove"]),
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            readyz,
             dir,
         };
         control_plane.start_apiserver().await;
@@ -94,7 +112,7 @@ impl ControlPlane {
 
     /// Starts the API server on the same port and data, and waits until it is ready.
     pub async fn start_apiserver(&mut self) {
-        let dir = self.dir.clone();
+        let (dir, readyz) = (self.dir.clone(), self.readyz);
         let mut args = vec!["apiserver", text(&dir)];
         args.extend(self.flags.iter().map(String::as_str));
         let apiserver = self.apiserver.insert(Held::start(&args));
@@ -102,7 +120,7 @@ impl ControlPlane {
             if let Ok(Some(status)) = apiserver.0.try_wait() {
                 panic!("kube-apiserver ended with {status}:\n{}", logs(&dir));
             }
-            ready(&dir).await
+            ready(&dir, readyz).await
         })
         .await;
     }
@@ -485,11 +503,11 @@ pub async fn client(kubeconfig: &Path) -> Client {
 }
 
 /// `/readyz` comes before the API server has made the namespace `default`.
-async fn ready(dir: &Path) -> bool {
+async fn ready(dir: &Path, readyz: &str) -> bool {
     let mut config = config(&dir.join("admin.kubeconfig")).await;
     config.default_retry = false;
     let client = Client::try_from(config).expect("a client");
-    for path in ["/readyz", "/api/v1/namespaces/default"] {
+    for path in [readyz, "/api/v1/namespaces/default"] {
         let request = ::http::Request::get(path).body(Vec::new());
         let answer = client.request_text(request.expect("a valid request")).await;
         if answer.is_err() {

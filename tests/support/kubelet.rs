@@ -2,7 +2,7 @@
 //! server, and Pods that run on it as far as the API server can tell.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::assets;
 use super::control_plane::ControlPlane;
 
 /// How many lines every container has logged: `line 1` and so on.
@@ -30,7 +31,7 @@ impl Kubelet {
     pub async fn start(plane: &ControlPlane) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut child = Command::new(program())
+        let mut child = Command::new(assets::program("test-kubelet"))
             .args(["-log-lines", &LOG_LINES.to_string()])
             .current_dir(dir.path())
             // It ends with its input, so it does not outlive the tests.
@@ -111,15 +112,4 @@ impl Drop for Kubelet {
 
 fn object<T: DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).expect("an object of that type")
-}
-
-fn program() -> PathBuf {
-    let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
-    let program = assets.expect("KUBEBUILDER_ASSETS").join("test-kubelet");
-    assert!(
-        program.is_file(),
-        "{} is missing: unset KUBEBUILDER_ASSETS, then export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\"",
-        program.display()
-    );
-    program
 }

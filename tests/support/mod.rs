@@ -15,6 +15,7 @@
     reason = "a failure here fails the test that asked"
 )]
 
+pub mod assets;
 pub mod audience;
 pub mod child;
 pub mod control_plane;

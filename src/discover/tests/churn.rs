@@ -175,7 +175,8 @@ impl Cluster {
     /// With names in one order or the other.
     fn slices(&self, backwards: bool) -> Objects {
         objects(self.model.slices.iter().map(|(number, placed)| {
-            let endpoints: Vec<_> = placed.iter().map(|placed| known(*placed)).collect();
+            let endpoints = placed.iter().map(|placed| known(*number, *placed));
+            let endpoints: Vec<_> = endpoints.collect();
             let number = usize::from(*number);
             let order = if backwards { 9_999 - number } else { number };
             slice(&format!("web-{order:04}"), ports(number as u16), &endpoints)
@@ -183,9 +184,9 @@ impl Cluster {
     }
 }
 
-fn known(placed: Placed) -> Endpoint {
+fn known(slice: u16, placed: Placed) -> Endpoint {
     Endpoint {
-        addresses: vec![address(placed.id)],
+        addresses: vec![address(slice, placed.id)],
         ready: placed.ready,
         serving: placed.serving,
         terminating: placed.terminating,

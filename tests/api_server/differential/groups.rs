@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::case::Case;
-use super::differences::{DIFFERENCES, Difference, RULES};
+use super::differences::{DIFFERENCES, Difference, RULES, WORDS};
 use crate::support::proxy::{Proxy, version};
 
 /// Cases for proxies that were started with the same flags.
@@ -55,6 +55,8 @@ pub struct Comparison {
     applied: BTreeSet<&'static str>,
     /// The rules that held in some case, by their place.
     ruled: BTreeSet<usize>,
+    /// The words that were other ones in some case, by their place.
+    worded: BTreeSet<usize>,
     report: String,
 }
 
@@ -69,6 +71,7 @@ impl Comparison {
             seen: BTreeSet::new(),
             applied: BTreeSet::new(),
             ruled: BTreeSet::new(),
+            worded: BTreeSet::new(),
             report: String::new(),
         }
     }
@@ -112,7 +115,8 @@ impl Comparison {
     pub fn judge(&mut self, name: &'static str, request: &str, kubectl: &str, subject: &str) {
         assert!(self.seen.insert(name), "two cases are called {name:?}");
         self.cases += 1;
-        let (kubectl, subject) = self.ruled(kubectl, subject);
+        let kubectl = self.worded(kubectl, subject);
+        let (kubectl, subject) = self.ruled(&kubectl, subject);
         let (kubectl, subject) = (kubectl.as_str(), subject.as_str());
         let found = DIFFERENCES.iter().find(|difference| {
             self.subject == Subject::Attache
@@ -143,6 +147,22 @@ impl Comparison {
         );
     }
 
+    /// kubectl's answer in attache's words.
+    fn worded(&mut self, kubectl: &str, subject: &str) -> String {
+        let mut answer = kubectl.to_owned();
+        for (place, words) in WORDS.iter().enumerate() {
+            if self.subject == Subject::Attache
+                && words.of.holds(self.minor)
+                && answer.contains(words.kubectl)
+                && subject.contains(words.attache)
+            {
+                answer = answer.replacen(words.kubectl, words.attache, 1);
+                self.worded.insert(place);
+            }
+        }
+        answer
+    }
+
     /// Both answers without the lines that differ in request after request as the rules say.
     fn ruled(&mut self, kubectl: &str, subject: &str) -> (String, String) {
         let mut sides = [kubectl, subject].map(|side| side.split('\n').collect::<Vec<_>>());
@@ -170,6 +190,7 @@ impl Comparison {
         self.seen.extend(other.seen);
         self.applied.extend(other.applied);
         self.ruled.extend(other.ruled);
+        self.worded.extend(other.worded);
         self.report.push_str(&other.report);
     }
 
@@ -190,6 +211,11 @@ impl Comparison {
             for (place, rule) in RULES.iter().enumerate() {
                 if rule.of.holds(self.minor) && !self.ruled.contains(&place) {
                     let _ = writeln!(self.report, "=== never seen: {rule:?}");
+                }
+            }
+            for (place, words) in WORDS.iter().enumerate() {
+                if words.of.holds(self.minor) && !self.worded.contains(&place) {
+                    let _ = writeln!(self.report, "=== never seen: {words:?}");
                 }
             }
         }

@@ -13,6 +13,7 @@ use super::case::steady;
 use super::filters::{SPDY, WEBSOCKET};
 use super::groups::{Comparison, Group};
 use super::wire::{Connection, Head};
+use crate::support::assets::server_minor;
 use crate::support::control_plane::{ConfigMaps, ControlPlane};
 use crate::support::eventually;
 use crate::support::proxy::Proxy;
@@ -139,8 +140,12 @@ async fn registered(plane: &ControlPlane) -> f64 {
     let request = request.body(Vec::new()).expect("a request");
     let text = plane.admin().await.request_text(request).await;
     let text = text.expect("metrics");
+    let name = match server_minor() {
+        ..23 => "apiserver_longrunning_gauge{",
+        23.. => "apiserver_longrunning_requests{",
+    };
     let lines = text.lines().filter(|line| {
-        line.starts_with("apiserver_longrunning_gauge{")
+        line.starts_with(name)
             && line.contains("resource=\"podtemplates\"")
             && line.contains("verb=\"WATCH\"")
     });

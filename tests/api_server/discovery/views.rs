@@ -1,7 +1,7 @@
 //! `/discover` over the real API server.
 //!
-//! Its own version has no discovery.k8s.io/v1; a CustomResourceDefinition of that group, version and
-//! shape stands in for it where endpoints are read.
+//! Before Kubernetes 1.21 a server has no discovery.k8s.io/v1; a CustomResourceDefinition of that group,
+//! version and shape stands in for it where endpoints are read.
 
 // What the views' unit tests are held against: it knows nothing of attache.
 #[path = "../../../src/discover/tests/model/endpoints.rs"]
@@ -15,11 +15,12 @@ use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::support::assets::server_minor;
 use crate::support::control_plane::ControlPlane;
 use crate::support::eventually;
 use crate::support::sidecar::Sidecar;
 use crate::{LIMIT, sidecar_with};
-use model::{Placed, address, ports, zone};
+use model::{Placed, address, address_type, ports, zone};
 
 /// How many endpoints there are at first, a hundred a slice as the controller makes them.
 const ENDPOINTS: u16 = 1_000;
@@ -101,7 +102,7 @@ async fn the_services_of_a_namespace_are_a_map_that_follows_them() {
 #[tokio::test]
 #[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
 async fn a_server_without_endpoint_slices_says_so_and_the_map_still_works() {
-    let plane = ControlPlane::shared().await;
+    let plane = ControlPlane::start_without_endpoint_slices().await;
     let namespace = plane.namespace().await;
     let services: Api<Service> = Api::namespaced(plane.admin().await, &namespace);
     let web = create(&services, "web", &json!({"ports": [{"port": 80}]})).await;
@@ -125,9 +126,21 @@ async fn a_server_without_endpoint_slices_says_so_and_the_map_still_works() {
     assert!(body.contains(&format!("--discover {namespace}")), "{body}");
 }
 
+/// A server that serves EndpointSlices.
+async fn serving_endpoint_slices() -> ControlPlane {
+    if server_minor() >= 21 {
+        return ControlPlane::start().await;
+    }
+    // A group that is built in takes no definition beside it.
+    let flag = "--runtime-config=discovery.k8s.io/v1beta1=false";
+    let plane = ControlPlane::start_with(&[flag]).await;
+    define_endpoint_slices(&plane).await;
+    plane
+}
+
 /// Has the server serve EndpointSlices, of the shape that Kubernetes 1.33 publishes as OpenAPI, as far
 /// as a controller fills it in.
-async fn serve_endpoint_slices(plane: &ControlPlane) {
+async fn define_endpoint_slices(plane: &ControlPlane) {
     let text = json!({"type": "string", "nullable": true});
     let truth = json!({"type": "boolean", "nullable": true});
     let number = json!({"type": "integer", "format": "int32", "nullable": true});
@@ -215,7 +228,7 @@ impl Slices {
 fn slice(number: u16, placed: &[Placed]) -> Value {
     let endpoints = placed.iter().map(|placed| {
         let mut endpoint = json!({
-            "addresses": [address(placed.id)], "nodeName": "node",
+            "addresses": [address(number, placed.id)], "nodeName": "node",
             "conditions": {"ready": placed.ready, "serving": placed.serving,
                 "terminating": placed.terminating},
             "targetRef": {"kind": "Pod", "name": format!("web-{}", placed.id)},
@@ -231,8 +244,7 @@ fn slice(number: u16, placed: &[Placed]) -> Value {
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {"name": format!("web-{number}"),
             "labels": {"kubernetes.io/service-name": "web"}},
-        // What an address is, is not looked at.
-        "addressType": "IPv4",
+        "addressType": address_type(number),
         "endpoints": endpoints.collect::<Vec<_>>(),
         "ports": ports.collect::<Vec<_>>(),
     })
@@ -303,10 +315,7 @@ fn ready(id: u16) -> Placed {
 #[tokio::test]
 #[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
 async fn a_thousand_endpoints_are_shown_as_they_come_change_and_go() {
-    // A group that is built in takes no definition beside it.
-    let flag = "--runtime-config=discovery.k8s.io/v1beta1=false";
-    let plane = ControlPlane::start_with(&[flag]).await;
-    serve_endpoint_slices(&plane).await;
+    let plane = serving_endpoint_slices().await;
     let namespace = plane.namespace().await;
     let services: Api<Service> = Api::namespaced(plane.admin().await, &namespace);
     let spec = json!({"ports": [{"name": "http", "port": 80, "targetPort": "web"}]});

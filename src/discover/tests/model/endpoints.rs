@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// One endpoint in one slice.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Placed {
-    /// Which endpoint it is: it tells its address, node, zone and pod.
+    /// Which endpoint it is: it tells its addresses, node, zone and pod.
     pub(crate) id: u16,
     pub(crate) ready: bool,
     pub(crate) serving: bool,
@@ -18,9 +18,18 @@ pub(crate) struct Placed {
 /// The slices of Service `web` by number.
 pub(crate) type Slices = BTreeMap<u16, Vec<Placed>>;
 
-pub(crate) fn address(id: u16) -> String {
-    match id % 5 {
-        0 => format!("fd00::{id:x}"),
+/// What a slice's addresses are: one slice never mixes them.
+pub(crate) fn address_type(slice: u16) -> &'static str {
+    match slice % 5 {
+        0 => "IPv6",
+        _ => "IPv4",
+    }
+}
+
+/// The address of an endpoint in a slice. A pod has one of either type.
+pub(crate) fn address(slice: u16, id: u16) -> String {
+    match address_type(slice) {
+        "IPv6" => format!("fd00::1:{id:x}"),
         _ => format!("10.1.{}.{}", id / 256, id % 256),
     }
 }
@@ -41,17 +50,24 @@ pub(crate) fn ports(slice: u16) -> &'static [(&'static str, u16)] {
 
 /// The `endpoints` of Service `web`.
 pub(crate) fn endpoints(slices: &Slices) -> Value {
-    let mut ids: Vec<u16> = slices.values().flatten().map(|p| p.id).collect();
-    ids.sort_by_key(|id| address(*id));
-    ids.dedup();
-    ids.into_iter().map(|id| endpoint(slices, id)).collect()
+    let all = slices.iter().flat_map(|(slice, placed)| {
+        let ids = placed.iter().map(|placed| placed.id);
+        ids.map(|id| (address(*slice, id), id))
+    });
+    // By address.
+    let all: BTreeMap<String, u16> = all.collect();
+    let endpoints = all.iter();
+    endpoints
+        .map(|(address, id)| endpoint(slices, address, *id))
+        .collect()
 }
 
-fn endpoint(slices: &Slices, id: u16) -> Value {
+fn endpoint(slices: &Slices, of: &str, id: u16) -> Value {
     let mut seen = json!({});
     let mut best: Option<Placed> = None;
     for (slice, placed) in slices {
-        for placed in placed.iter().filter(|placed| placed.id == id) {
+        let here = |placed: &&Placed| placed.id == id && address(*slice, id) == of;
+        for placed in placed.iter().filter(here) {
             for (name, port) in ports(*slice) {
                 seen[name] = json!(port);
             }
@@ -64,7 +80,7 @@ fn endpoint(slices: &Slices, id: u16) -> Value {
         }
     }
     let best = best.expect("it is in a slice");
-    let mut endpoint = json!({"address": address(id), "ports": seen, "ready": best.ready,
+    let mut endpoint = json!({"address": of, "ports": seen, "ready": best.ready,
         "serving": best.serving, "terminating": best.terminating, "node": "node",
         "pod": format!("web-{id}")});
     if !zone(id).is_empty() {
