@@ -28,7 +28,7 @@ const LONGEST_REVIEW: usize = 4 << 20;
 
 /// How much of reviews is parsed at once, in bytes; further ones wait for their turn. Parsed, a byte may
 /// become 18, and the memory is 256 MiB; 200 reviews of common pods at once are less than this.
-const PARSED: usize = 2 * LONGEST_REVIEW;
+const PARSED: usize = LONGEST_REVIEW;
 
 /// Reviews pods.
 pub(super) struct Reviews<A> {
