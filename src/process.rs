@@ -53,6 +53,9 @@ pub struct Signalled {
     pub sent: Vec<Found>,
     /// Those that started after the content was there, and so have read it already.
     pub current: Vec<Found>,
+    /// Those of other users, which may not be signalled: where any other one had the signal, they are
+    /// another container's.
+    pub foreign: Vec<Found>,
 }
 
 /// Why a signal did not reach a process. The message says what to do.
@@ -148,7 +151,8 @@ pub fn in_host_pid_namespace() -> bool {
 }
 
 /// Signals every process that `action` matches, except those that started after `since`, the moment
-/// from which a starting process could read the new content. Never attache itself.
+/// from which a starting process could read the new content. Never attache itself. Processes of another
+/// user are an error only if it reached no other one: it must not come again and again for their sake.
 ///
 /// # Errors
 /// [`SignalError`]: the first, after all other processes have had their signal.
@@ -156,7 +160,7 @@ pub fn signal(action: &SignalAction, since: Instant) -> Result<Signalled, Signal
     let signal = Signal::from_named_raw(action.signal.number)
         .ok_or(SignalError::Unsupported(action.signal.number))?;
     let mut report = Signalled::default();
-    let mut error = None;
+    let (mut error, mut forbidden) = (None, None);
     for candidate in find::find(&action.target)? {
         let process = candidate.found();
         if started_after(candidate.start, since) {
@@ -166,8 +170,15 @@ pub fn signal(action: &SignalAction, since: Instant) -> Result<Signalled, Signal
         match send(action, signal, &candidate) {
             Ok(true) => report.sent.push(process),
             Ok(false) => {}
+            Err(failed @ SignalError::NotPermitted { theirs, ours, .. }) if theirs != ours => {
+                report.foreign.push(process);
+                forbidden = forbidden.or(Some(failed));
+            }
             Err(failed) => error = error.or(Some(failed)),
         }
+    }
+    if report.sent.is_empty() && report.current.is_empty() {
+        error = error.or(forbidden);
     }
     match error {
         Some(error) if report.sent.is_empty() => Err(error),

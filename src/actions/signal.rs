@@ -20,5 +20,9 @@ pub fn run(action: &SignalAction, change: &Change) -> Result<Outcome, SignalErro
     if !report.current.is_empty() {
         detail.push_str(&format!("; {current} started with the new content"));
     }
+    if !report.foreign.is_empty() {
+        let foreign = names(&report.foreign);
+        detail.push_str(&format!("; left alone: {foreign}, of another user"));
+    }
     Ok(Outcome::Done(detail))
 }

@@ -147,6 +147,9 @@ impl<'a> Work<'a> {
         self.mounts
             .push(json!({ "name": "attache-state", "mountPath": STATE_DIR }));
         self.flags.push(format!("--state-dir={STATE_DIR}"));
+        // What is kept is this pod's own. A sidecar that is started anew while the API server is away
+        // serves it, rather than be killed by its startup probe.
+        self.flags.push("--ready-from-state".to_owned());
         let asked = self.task.asked;
         if let Some(config) = &asked.config_file {
             self.volume("attache-config", "configMap", json!({ "name": config }));

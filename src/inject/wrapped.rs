@@ -53,6 +53,8 @@ pub(super) fn add(work: &mut Work<'_>, container: &str) {
     ];
     let flags = work.task.asked.flags.iter().map(|flag| exec_flag(flag));
     wrapped.extend(flags.chain(work.flags.drain(..)).map(Value::String));
+    // As with what is served: the program is started with what it had, once it has waited in vain.
+    wrapped.push(json!("--stale-ok"));
     wrapped.push(json!("--"));
     wrapped.extend_from_slice(command);
     work.editor

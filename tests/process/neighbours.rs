@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, getuid, kill_process};
@@ -47,19 +47,27 @@ fn owner(pid: u32) -> u32 {
     fs::metadata(Path::new(&file)).unwrap().uid()
 }
 
+fn open(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// A copy of the binary that anyone may run, and a directory of manifests, which holds no programs.
+fn for_anyone(dir: &Path) -> (PathBuf, PathBuf) {
+    open(dir);
+    let binary = dir.join("attache");
+    fs::copy(env!("CARGO_BIN_EXE_attache"), &binary).unwrap();
+    open(&binary);
+    let manifests = dir.join("manifests");
+    fs::create_dir(&manifests).unwrap();
+    open(&manifests);
+    fs::copy(dir.join("hello.yaml"), manifests.join("hello.yaml")).unwrap();
+    (binary, manifests)
+}
+
 #[test]
 fn a_neighbour_of_the_same_user_does_not_see_into_attache() {
     let dir = example();
-    let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    open(dir.path());
-    let binary = dir.path().join("attache");
-    fs::copy(env!("CARGO_BIN_EXE_attache"), &binary).unwrap();
-    open(&binary);
-    // A directory of manifests holds no programs.
-    let manifests = dir.path().join("manifests");
-    fs::create_dir(&manifests).unwrap();
-    open(&manifests);
-    fs::copy(dir.path().join("hello.yaml"), manifests.join("hello.yaml")).unwrap();
+    let (binary, manifests) = for_anyone(dir.path());
 
     let mut command = Command::new(&binary);
     command
@@ -83,6 +91,64 @@ fn a_neighbour_of_the_same_user_does_not_see_into_attache() {
     let other = Killed(command.spawn().unwrap());
     eventually("it runs", || owner(other.0.id()) == user);
     eventually("it is seen", || sees(other.0.id()));
+}
+
+/// Two containers of a pod run the same program, each as a user of its own.
+#[test]
+fn a_process_of_another_user_has_nobody_told_twice() {
+    if !getuid().is_root() {
+        // Nobody else may become another user.
+        return;
+    }
+    let dir = example();
+    let (binary, manifests) = for_anyone(dir.path());
+    let name = format!("twin-{}", std::process::id());
+    let shell = dir.path().join(&name);
+    fs::copy("/bin/sh", &shell).unwrap();
+    open(&shell);
+    let twin = |user: u32| {
+        let home = dir.path().join(user.to_string());
+        fs::create_dir(&home).unwrap();
+        std::os::unix::fs::chown(&home, Some(user), Some(user)).unwrap();
+        let script = "trap 'echo told >>told' HUP; : >told; while :; do sleep 0.05; done";
+        let mut command = Command::new(&shell);
+        command.args(["-c", script]).current_dir(&home);
+        let twin = Killed(command.uid(user).gid(user).spawn().unwrap());
+        let told = home.join("told");
+        eventually("it is up", || told.exists());
+        (twin, told)
+    };
+    let (_own, told) = twin(USER);
+    let (_other, other_told) = twin(USER + 1);
+    let log = dir.path().join("log");
+    let rule = format!("{{signal: {{process: {name}, signal: HUP}}, splay: 0s, minInterval: 0s}}");
+    let mut command = Command::new(&binary);
+    command
+        .args(["run", "--port=0", "--on-change", &rule, "--dir"])
+        .arg(&manifests)
+        .env_clear()
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&log).unwrap());
+    as_user(&mut command);
+    let _attache = Killed(command.spawn().unwrap());
+    let logged = |text: &str| fs::read_to_string(&log).unwrap().matches(text).count();
+    eventually("it is ready", || logged("sources: ready") == 1);
+    for change in 1..=2 {
+        let manifest = manifests.join("hello.yaml");
+        let text = fs::read_to_string(&manifest).unwrap();
+        fs::write(&manifest, text.replace("GREETING: ", "GREETING: very ")).unwrap();
+        eventually("the rule has run", || logged("sent SIGHUP to") == change);
+        assert_eq!(logged("left alone: "), change);
+        let lines = || fs::read_to_string(&told).unwrap().lines().count();
+        eventually("it was told", || lines() == change);
+    }
+    assert_eq!(
+        logged("WARN") + logged("ERROR"),
+        0,
+        "{}",
+        fs::read_to_string(&log).unwrap()
+    );
+    assert_eq!(fs::read_to_string(&other_told).unwrap(), "");
 }
 
 /// As `kubectl exec` does it: the same environment, and the same user, who is not root.
