@@ -356,12 +356,16 @@ impl Drop for Player {
     }
 }
 
+fn is_live(pod: &Pod) -> bool {
+    pod.meta().deletion_timestamp.is_none()
+}
+
 fn is_ready(pod: &Pod) -> bool {
     let conditions = pod
         .status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten());
-    pod.meta().deletion_timestamp.is_none()
+    is_live(pod)
         && conditions
             .into_iter()
             .any(|condition| condition.type_ == "Ready" && condition.status == "True")
@@ -637,6 +641,72 @@ async fn a_replacement_that_does_not_come_back_stops_the_rest() {
     assert!(error.is_err(), "its replacement is not back either");
 }
 
+/// Sets the conditions Ready and ContainersReady.
+async fn set_conditions(pods: &Api<Pod>, name: &str, ready: &str, containers: &str) {
+    let status = json!({"status": {"phase": "Running", "conditions": [
+        {"type": "Ready", "status": ready}, {"type": "ContainersReady", "status": containers},
+    ]}});
+    pods.patch_status(name, &PatchParams::default(), &Patch::Merge(&status))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn pods_of_a_node_that_does_not_answer_are_not_taken_all_at_once() {
+    let plane = ControlPlane::shared().await;
+    let (namespace, client) = (plane.namespace().await, plane.admin().await);
+    create::<ReplicaSet>(&client, &namespace, workload("web", 3)).await;
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let owners = owner("ReplicaSet", "web");
+    for name in ["web-0", "web-1", "web-2"] {
+        create::<Pod>(&client, &namespace, pod(name, &owners)).await;
+        // As the control plane marks them when it hears no more of the node.
+        set_conditions(&pods, name, "False", "True").await;
+    }
+    let change = changed(plane, &namespace).await;
+    let mut action = labelled(1, false);
+    if let RestartAction::Pods { timeout, .. } = &mut action {
+        *timeout = Duration::from_secs(1);
+    }
+    let tools = tools(&plane.admin_kubeconfig(), &namespace, "elsewhere").await;
+    let progress = Progress::default();
+    let attempt = async || {
+        let ran = restart::run(&action, &change, &tools, &progress).await;
+        ran.unwrap_err().to_string()
+    };
+    let ending = async || -> Vec<String> {
+        let list = pods.list(&ListParams::default()).await.unwrap();
+        let ends = list.iter().filter(|pod| !is_live(pod));
+        ends.map(ResourceExt::name_any).collect()
+    };
+    let error = attempt().await;
+    let all = "not Ready: web-0, web-1, web-2; 3 of 3 pods are still to be restarted";
+    assert!(error.contains(all), "{error}");
+    assert_eq!(ending().await, [""; 0]);
+    // One of them crashes: it serves nobody, and only a restart may mend it.
+    set_conditions(&pods, "web-2", "False", "False").await;
+    let error = attempt().await;
+    let two = "not Ready: web-0, web-1; missing: 1 of 3 that match app=web; 2 of 3 pods";
+    assert!(error.contains(two), "{error}");
+    assert_eq!(ending().await, ["web-2"]);
+    // The node answers again, and while a replacement is not Ready, no other pod goes.
+    for name in ["web-0", "web-1"] {
+        set_conditions(&pods, name, "True", "True").await;
+    }
+    create::<Pod>(&client, &namespace, pod("web-3", &owners)).await;
+    set_conditions(&pods, "web-3", "False", "False").await;
+    let error = attempt().await;
+    let one = "not Ready: web-3; 2 of 3 pods";
+    assert!(error.contains(one), "{error}");
+    assert_eq!(ending().await, ["web-2"]);
+    set_conditions(&pods, "web-3", "True", "True").await;
+    let error = attempt().await;
+    assert!(error.contains("missing: 1 of 3"), "{error}");
+    let ended = ending().await;
+    assert_eq!(ended.len(), 2, "one more: {ended:?}");
+}
+
 fn own_pod(require_budget: bool, timeout: Duration) -> RestartAction {
     RestartAction::Pod {
         require_budget,
@@ -837,6 +907,78 @@ async fn a_pod_is_deleted_only_if_it_is_still_as_it_was_listed() {
     let deletions = server.asked();
     let deletions = deletions.iter().filter(|asked| asked.method == "DELETE");
     assert_eq!(deletions.count(), 1);
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(text)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_eviction_that_is_held_up_is_told_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let mut server = FakeApiServer::start().await;
+    let tools = tools(&server.kubeconfig(), "default", "elsewhere").await;
+    let running =
+        tokio::spawn(
+            async move { run(&labelled(1, true), &change("default", "7", "h"), &tools).await },
+        );
+    let mut web = pod("web-0", &owner("StatefulSet", "web"));
+    web["metadata"]["uid"] = json!("first");
+    web["status"] = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+    is_version(&mut server, "33").await;
+    next(&mut server, "GET", "/configmaps/web")
+        .await
+        .forbidden();
+    let pods = "/api/v1/namespaces/default/pods";
+    is_json(
+        server.next_list(pods).await,
+        &json!({"metadata": {}, "items": [web]}),
+    );
+    next(&mut server, "GET", "/statefulsets/web")
+        .await
+        .forbidden();
+    for attempt in 0..3 {
+        let listed = server.next_list(pods).await;
+        is_json(listed, &json!({"metadata": {}, "items": [web]}));
+        let eviction = next(&mut server, "POST", "/pods/web-0/eviction").await;
+        match attempt {
+            2 => eviction.json(StatusCode::CREATED, &json!({"status": "Success"})),
+            _ => eviction.too_many_requests(0),
+        }
+    }
+    web["metadata"]["uid"] = json!("second");
+    is_json(
+        server.next_list(pods).await,
+        &json!({"metadata": {}, "items": [web]}),
+    );
+    let ran = running.await.unwrap();
+    assert!(is_done(&ran), "{ran:?}");
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let told: Vec<&str> = (log.lines())
+        .filter(|line| line.contains("the pod may not be evicted yet; attache asks again in"))
+        .collect();
+    assert_eq!(told.len(), 1, "{log}");
+    let line = told[0];
+    assert!(
+        line.contains("WARN")
+            && line.contains("Pod default/web-0")
+            && line.contains("too many requests, please try again later"),
+        "{line}"
+    );
 }
 
 /// The ConfigMap `web` of each namespace, with the selector that its annotation holds.

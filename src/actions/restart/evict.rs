@@ -41,6 +41,7 @@ pub(super) async fn own_pod(
         return Err(RestartError::NoBudget { pod: shown });
     }
     let preconditions = json!({"uid": pod.metadata.uid});
+    let mut refusal = Refusal::default();
     loop {
         let evicted = api
             .evict(&tools.namespace, &pod.metadata.name, &preconditions)
@@ -62,12 +63,7 @@ pub(super) async fn own_pod(
                         reached: false,
                     });
                 }
-                tracing::info!(
-                    pod = shown,
-                    reason = message,
-                    "the pod may not be evicted yet; attache asks again in {:.1} s",
-                    wait.as_secs_f64()
-                );
+                refusal.tell(&shown, message, wait, timeout);
                 sleep(wait).await;
             }
             Err(error) => {
@@ -77,6 +73,38 @@ pub(super) async fn own_pod(
                 });
             }
         }
+    }
+}
+
+/// Why a pod may not be evicted yet; told once, not each time that it is asked.
+#[derive(Debug, Default)]
+pub(super) struct Refusal {
+    /// The pod, as `Pod default/web`, and the reason.
+    last: Option<(String, String)>,
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// Logs it, unless it is the one that was told last. The next request follows after `wait`, and
+    /// more of them until `timeout` is over.
+    pub(super) fn tell(&mut self, pod: &str, reason: String, wait: Duration, timeout: Duration) {
+        let refusal = (pod.to_owned(), reason);
+        if self.last.as_ref() == Some(&refusal) {
+            return;
+        }
+        tracing::warn!(
+            pod,
+            reason = refusal.1,
+            "the pod may not be evicted yet; attache asks again in {:.1} s, and so on until {timeout:?} have passed",
+            wait.as_secs_f64()
+        );
+        self.last = Some(refusal);
+    }
+
+    /// The pod that was refused, if one was.
+    pub(super) fn into_pod(self) -> Option<String> {
+        self.last.map(|(pod, _)| pod)
     }
 }
 
@@ -115,4 +143,69 @@ async fn is_covered(api: &Api, tools: &Tools, pod: &Pod) -> Result<bool, ApiErro
     Ok(budgets
         .iter()
         .any(|budget| budget.covers(&pod.metadata.labels, empty_is_all)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_once_for_each_pod_and_reason() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_writer(move || writer.clone());
+        let _guard = tracing::subscriber::set_default(subscriber.finish());
+        let (wait, timeout) = (Duration::from_millis(7700), Duration::from_secs(600));
+        let mut refusal = Refusal::default();
+        for (pod, reason) in [
+            ("a", "needs 3"),
+            ("a", "needs 3"),
+            ("a", "needs 2"),
+            ("b", "needs 2"),
+            ("b", "needs 2"),
+        ] {
+            refusal.tell(pod, reason.to_owned(), wait, timeout);
+        }
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let told: Vec<serde_json::Value> = log
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let first = json!({
+            "message": "the pod may not be evicted yet; attache asks again in 7.7 s, \
+                and so on until 600s have passed",
+            "pod": "a", "reason": "needs 3",
+        });
+        assert_eq!(told[0]["fields"], first);
+        assert_eq!(told[0]["level"], "WARN");
+        let rest: Vec<_> = told[1..]
+            .iter()
+            .map(|event| (&event["fields"]["pod"], &event["fields"]["reason"]))
+            .collect();
+        assert_eq!(
+            rest,
+            [
+                (&json!("a"), &json!("needs 2")),
+                (&json!("b"), &json!("needs 2"))
+            ]
+        );
+        assert_eq!(refusal.into_pod().as_deref(), Some("b"));
+    }
 }

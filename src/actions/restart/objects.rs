@@ -83,7 +83,22 @@ pub(super) struct ListMetadata {
 #[serde(default)]
 pub(super) struct Pod {
     pub(super) metadata: Metadata,
+    pub(super) spec: PodSpec,
     pub(super) status: PodStatus,
+}
+
+/// A pod's `spec`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct PodSpec {
+    readiness_gates: Vec<ReadinessGate>,
+}
+
+/// A condition of somebody else's without which a pod is not Ready.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ReadinessGate {
+    condition_type: String,
 }
 
 /// A pod's `status`.
@@ -113,9 +128,24 @@ impl Pod {
 
     /// Whether it serves.
     pub(super) fn is_ready(&self) -> bool {
-        let ready =
-            |condition: &Condition| condition.r#type == "Ready" && condition.status == "True";
-        self.is_live() && self.status.conditions.iter().any(ready)
+        self.is_live() && self.condition("Ready") == Some("True")
+    }
+
+    /// Whether it serves nobody, for certain. When a node no longer answers, the control plane sets
+    /// Ready to False on all its pods, and leaves ContainersReady as the kubelet said it last: these
+    /// may serve still.
+    pub(super) fn is_away(&self) -> bool {
+        let mut gates = self.spec.readiness_gates.iter();
+        let held = gates.any(|gate| self.condition(&gate.condition_type) != Some("True"));
+        let containers = self.condition("ContainersReady");
+        !self.is_ready() && (held || matches!(containers, None | Some("False")))
+    }
+
+    /// The status of the condition of that type.
+    fn condition(&self, r#type: &str) -> Option<&str> {
+        let mut conditions = self.status.conditions.iter();
+        let condition = conditions.find(|condition| condition.r#type == r#type)?;
+        Some(&condition.status)
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::api::{Api, ApiError, Object, PODS};
-use super::evict::pause;
+use super::evict::{Refusal, pause};
 use super::objects::{OwnerReference, Pod};
 use super::plan::{Plan, wanted};
 use super::select::{Group, Next, controllers, live};
@@ -143,8 +143,10 @@ struct Walk<'a> {
     poll: Duration,
     /// How many pods were left when last seen.
     left: usize,
-    /// Why a pod may not be evicted.
-    refusal: Option<(String, String)>,
+    /// Why the next pod may not be evicted.
+    refusal: Refusal,
+    /// Whether it was told what is waited for.
+    told: bool,
 }
 
 // === impl Walk ===
@@ -160,7 +162,8 @@ impl<'a> Walk<'a> {
             deadline: Instant::now() + pace.timeout,
             poll: POLL,
             left: group.pods.len(),
-            refusal: None,
+            refusal: Refusal::default(),
+            told: false,
         }
     }
 
@@ -194,10 +197,27 @@ impl<'a> Walk<'a> {
                     if Instant::now() >= self.deadline {
                         return Err(self.not_back(&unready, missing, left));
                     }
+                    self.tell(&unready, missing, left);
                     self.rest().await;
                 }
             }
         }
+    }
+
+    /// Logs what is waited for, once, where replacements do not come soon.
+    fn tell(&mut self, unready: &[&str], missing: usize, left: usize) {
+        if self.told || self.poll < POLL_SLOW {
+            return;
+        }
+        self.told = true;
+        tracing::warn!(
+            namespace = self.group.namespace,
+            selector = self.group.selector,
+            away = self.away(unready, missing),
+            left,
+            "pods are away; attache waits until they are Ready, {:?} at most",
+            self.pace.timeout
+        );
     }
 
     /// How many pods there should be: as many as there were, unless the workloads were scaled.
@@ -247,7 +267,8 @@ impl<'a> Walk<'a> {
             }
             Err(error @ ApiError::TooMany { .. }) if Instant::now() < self.deadline => {
                 let (wait, message) = pause(error);
-                self.refusal = Some((format!("Pod {namespace}/{name}"), message));
+                let shown = format!("Pod {namespace}/{name}");
+                self.refusal.tell(&shown, message, wait, self.pace.timeout);
                 self.sleep(wait).await;
                 Ok(())
             }
@@ -272,22 +293,25 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let reached = self.tally.reached();
-        Err(match (self.refusal.take(), error) {
-            (Some((pod, _)), ApiError::TooMany { message, .. }) => RestartError::NotAllowed {
-                pod,
-                timeout: self.pace.timeout,
-                message,
-                reached,
+        Err(
+            match (std::mem::take(&mut self.refusal).into_pod(), error) {
+                (Some(pod), ApiError::TooMany { message, .. }) => RestartError::NotAllowed {
+                    pod,
+                    timeout: self.pace.timeout,
+                    message,
+                    reached,
+                },
+                (_, error) => RestartError::Api { error, reached },
             },
-            (_, error) => RestartError::Api { error, reached },
-        })
+        )
     }
 
     /// A step was made: the next one has its own time.
     fn advance(&mut self) {
         self.deadline = Instant::now() + self.pace.timeout;
         self.poll = POLL;
-        self.refusal = None;
+        self.refusal = Refusal::default();
+        self.told = false;
     }
 
     async fn rest(&mut self) {
@@ -303,9 +327,9 @@ impl<'a> Walk<'a> {
         sleep(wait.min(rest)).await;
     }
 
-    fn not_back(&self, unready: &[&str], missing: usize, left: usize) -> RestartError {
+    /// What is waited for, in words.
+    fn away(&self, unready: &[&str], missing: usize) -> String {
         let mut away = Vec::new();
-        let mut advice = "see why they are not Ready; the next attempt goes on".to_owned();
         if !unready.is_empty() {
             away.push(format!("not Ready: {}", unready.join(", ")));
         }
@@ -314,6 +338,13 @@ impl<'a> Walk<'a> {
                 "missing: {missing} of {} that match {}",
                 self.group.expected, self.group.selector
             ));
+        }
+        away.join("; ")
+    }
+
+    fn not_back(&self, unready: &[&str], missing: usize, left: usize) -> RestartError {
+        let mut advice = "see why they are not Ready; the next attempt goes on".to_owned();
+        if missing > 0 {
             advice.push_str(
                 "; if the workload was scaled down, grant attache the verb get on replicasets, \
                  statefulsets and daemonsets (API group \"apps\"), so that it sees that",
@@ -321,7 +352,7 @@ impl<'a> Walk<'a> {
         }
         RestartError::NotBack {
             timeout: self.pace.timeout,
-            away: away.join("; "),
+            away: self.away(unready, missing),
             left,
             total: self.group.pods.len(),
             advice,

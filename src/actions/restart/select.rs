@@ -12,6 +12,8 @@
 //!   second, or decided by a list that time has passed by, gets a 404 or 409 and lists again: nothing
 //!   happened. A pod that was not Ready when listed and is Ready now is another version, too.
 //!
+//! Out of that order go only pods that serve nobody for certain, as nothing is taken away by that.
+//!
 //! Where the API server does not say when the content was written, one who lists later has pods that
 //! were made meanwhile besides. They are younger than those that all have, and so come last.
 //!
@@ -119,8 +121,9 @@ impl Group {
         max_unavailable: usize,
     ) -> Next<'a> {
         let left = self.left(pods);
-        // It is away already: its restart takes nothing more.
-        if let Some(pod) = left.iter().find(|pod| !pod.is_ready()) {
+        // Its restart takes nothing more, and may be what it needs. One that is not Ready and may
+        // serve all the same counts as away, and has its turn when the limit allows it.
+        if let Some(pod) = left.iter().find(|pod| pod.is_away()) {
             return Next::Restart(pod);
         }
         let missing = expected.saturating_sub(live(pods).count());

@@ -26,6 +26,17 @@ fn unready(mut pod: Value) -> Value {
     pod
 }
 
+/// A pod whose node no longer answers: Ready was set to False, and the containers were ready last.
+fn unheard(pod: Value) -> Value {
+    let mut pod = unready(pod);
+    let containers = json!({"type": "ContainersReady", "status": "True"});
+    pod["status"]["conditions"]
+        .as_array_mut()
+        .unwrap()
+        .push(containers);
+    pod
+}
+
 fn terminating(mut pod: Value) -> Value {
     pod["metadata"]["deletionTimestamp"] = json!(NEW);
     pod
@@ -108,6 +119,60 @@ fn what_is_not_ready_goes_first_and_takes_nothing_away() {
     assert_eq!(next(&group, &now, 1), "restart c");
     let now = [old("a"), terminating(old("b")), terminating(old("c"))];
     assert_eq!(next(&group, &now, 1), "wait for [] and 2, 1 left");
+}
+
+#[test]
+fn what_may_serve_on_a_node_that_is_not_ready_counts_as_away_and_waits_its_turn() {
+    let (a, b, c) = (old("a"), old("b"), old("c"));
+    let group = group(&[a.clone(), b.clone(), c.clone()]);
+    let all = [unheard(a.clone()), unheard(b.clone()), unheard(c.clone())];
+    let waits = r#"wait for ["a", "b", "c"] and 0, 3 left"#;
+    assert_eq!(next(&group, &all, 1), waits);
+    assert_eq!(next(&group, &all, 3), waits);
+    assert_eq!(next(&group, &all, 4), "restart a");
+    let one = [a.clone(), unheard(b.clone()), c.clone()];
+    assert_eq!(
+        next(&group, &one, 1),
+        r#"wait for ["b"] and 0, 3 left"#,
+        "neither it nor another"
+    );
+    assert_eq!(next(&group, &one, 2), "restart a");
+    // What crashes there is what a restart may mend, whatever the limit.
+    let mut crashes = unheard(c);
+    crashes["status"]["conditions"][1]["status"] = json!("False");
+    let now = [unheard(a), unheard(b), crashes];
+    assert_eq!(next(&group, &now, 1), "restart c");
+}
+
+#[test]
+fn a_pod_is_away_for_certain_only_by_its_containers_or_its_gates() {
+    let is_away = |pod: &Value| pods(std::slice::from_ref(pod))[0].is_away();
+    assert!(!is_away(&old("serves")));
+    assert!(is_away(&unready(old("no word about containers"))));
+    let mut starting = old("starting");
+    starting["status"] = json!({"phase": "Pending"});
+    assert!(is_away(&starting));
+    let containers = |status: &str| {
+        let mut pod = unheard(old("web"));
+        pod["status"]["conditions"][1]["status"] = json!(status);
+        pod
+    };
+    assert!(is_away(&containers("False")));
+    assert!(!is_away(&containers("True")));
+    assert!(!is_away(&containers("Unknown")));
+    let gated = |status: Option<&str>| {
+        let mut pod = unheard(old("web"));
+        pod["spec"] = json!({"readinessGates": [{"conditionType": "example.com/lb"}]});
+        if let Some(status) = status {
+            let gate = json!({"type": "example.com/lb", "status": status});
+            let conditions = pod["status"]["conditions"].as_array_mut().unwrap();
+            conditions.push(gate);
+        }
+        pod
+    };
+    assert!(is_away(&gated(None)));
+    assert!(is_away(&gated(Some("False"))));
+    assert!(!is_away(&gated(Some("True"))));
 }
 
 #[test]
