@@ -146,13 +146,34 @@ async fn is_covered(api: &Api, tools: &Tools, pod: &Pod) -> Result<bool, ApiErro
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+    use tracing::subscriber::DefaultGuard;
 
     use super::*;
 
+    /// What is logged on this thread.
     #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
+    pub(in super::super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        pub(in super::super) fn start() -> (Self, DefaultGuard) {
+            let log = Self::default();
+            let writer = log.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .json()
+                .with_writer(move || writer.clone());
+            (log, tracing::subscriber::set_default(subscriber.finish()))
+        }
+
+        pub(in super::super) fn events(&self) -> Vec<Value> {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            let events = text.lines().map(serde_json::from_str);
+            events.map(Result::unwrap).collect()
+        }
+    }
 
     impl std::io::Write for Log {
         fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
@@ -166,12 +187,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_once_for_each_pod_and_reason() {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .with_writer(move || writer.clone());
-        let _guard = tracing::subscriber::set_default(subscriber.finish());
+        let (log, _guard) = Log::start();
         let (wait, timeout) = (Duration::from_millis(7700), Duration::from_secs(600));
         let mut refusal = Refusal::default();
         for (pod, reason) in [
@@ -183,11 +199,7 @@ mod tests {
         ] {
             refusal.tell(pod, reason.to_owned(), wait, timeout);
         }
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        let told: Vec<serde_json::Value> = log
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let told = log.events();
         let first = json!({
             "message": "the pod may not be evicted yet; attache asks again in 7.7 s, \
                 and so on until 600s have passed",
