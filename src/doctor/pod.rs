@@ -283,6 +283,7 @@ impl Pod {
             pod_namespace,
             pod_name: Some(self.metadata.name.clone()),
             owner: self.owner(),
+            is_bare: self.owner().is_none(),
         }
     }
 }
