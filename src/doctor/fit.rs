@@ -50,7 +50,8 @@ pub(super) fn status(pod: &Pod, sidecar: Sidecar<'_>) -> Vec<Finding> {
         )));
     } else if !is_ready {
         found.push(Finding::error(format!(
-            "container {name} is not ready: see {logs}, or ask it by kubectl exec: /attache doctor"
+            "container {name} is not ready: see {logs}, or ask it by kubectl exec: {} doctor",
+            sidecar.container.program()
         )));
     }
     if status.restart_count > 0 {

@@ -344,6 +344,11 @@ impl Container {
         file == Some(BINARY) && self.arguments().next().is_some_and(|arg| arg == "exec")
     }
 
+    /// The path of attache's binary in it: where the command says, or where the image has it.
+    pub(super) fn program(&self) -> &str {
+        self.command.first().map_or("/attache", String::as_str)
+    }
+
     /// What follows the program's name.
     pub(super) fn arguments(&self) -> impl Iterator<Item = &String> {
         self.command.iter().skip(1).chain(&self.args)

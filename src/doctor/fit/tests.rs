@@ -179,6 +179,18 @@ fn a_sidecar_that_does_not_stay_is_told() {
 }
 
 #[test]
+fn the_doctor_is_named_where_the_container_has_it() {
+    let of = |container: &Value| {
+        let status = json!({"initContainerStatuses": [], "containerStatuses": [{"name": container["name"]}]});
+        let pod = pod(&json!({"containers": [container]}), &status);
+        super::status(&pod, pod.sidecar().unwrap()).remove(0).text
+    };
+    assert!(of(&attache(None)).ends_with("by kubectl exec: /attache doctor"));
+    let wrapped = json!({"name": "app", "command": ["/opt/attache/attache", "exec", "--", "x"]});
+    assert!(of(&wrapped).ends_with("by kubectl exec: /opt/attache/attache doctor"));
+}
+
+#[test]
 fn a_budget_is_wanted_where_the_pod_is_evicted() {
     let pod = pod(&json!({}), &json!({}));
     let budget_of = |labels: Value| {
