@@ -93,15 +93,11 @@ struct Status {
 /// Writes a ConfigMap as JSON, or one key's value byte by byte, to `out`.
 ///
 /// # Errors
-/// The sidecar cannot be reached in time, it refuses (403, 404, 503, …), or `out` fails. A reader
-/// of `out` that has gone away is no failure.
+/// The sidecar cannot be reached in time, it refuses (403, 404, 503, …), or `out` fails.
 pub async fn get(get: &Get, out: &mut impl Write) -> Result<(), Failure> {
     let value = within(&get.endpoint, get.timeout, fetch(get)).await?;
-    let written = out.write_all(&value).and_then(|()| out.flush());
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
+    out.write_all(&value)?;
+    Ok(out.flush()?)
 }
 
 /// Asks `/-/ready` or `/-/live`.
