@@ -1,7 +1,8 @@
 //! The commands that talk to a running sidecar, and the one that installs the binary.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
 use serde::Deserialize;
@@ -90,38 +91,66 @@ struct Status {
     namespace: String,
 }
 
+/// The part of `/-/status` that says why something is not there.
+#[derive(Debug, Default, Deserialize)]
+struct Scopes {
+    scopes: Vec<Scope>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Scope {
+    name: String,
+    reason: Option<String>,
+    #[serde(default)]
+    refused: BTreeMap<String, String>,
+}
+
 /// Writes a ConfigMap as JSON, or one key's value byte by byte, to `out`.
 ///
 /// # Errors
-/// The sidecar cannot be reached in time, it refuses (403, 404, 503, …), or `out` fails. A reader
-/// of `out` that has gone away is no failure.
+/// The sidecar cannot be reached in time, it refuses (403, 404, 503, …), or `out` fails.
 pub async fn get(get: &Get, out: &mut impl Write) -> Result<(), Failure> {
     let value = within(&get.endpoint, get.timeout, fetch(get)).await?;
-    let written = out.write_all(&value).and_then(|()| out.flush());
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
+    out.write_all(&value)?;
+    Ok(out.flush()?)
 }
 
 /// Asks `/-/ready` or `/-/live`.
 ///
 /// # Errors
-/// The sidecar cannot be reached in time, or says no; then with what is pending.
+/// The sidecar cannot be reached in time, or says no; then with what is pending, and why as far as it
+/// tells that.
 pub async fn healthcheck(healthcheck: &Healthcheck) -> Result<(), Failure> {
     let (path, question) = match healthcheck.probe {
         Probe::Ready => ("/-/ready", "ready"),
         Probe::Live => ("/-/live", "live"),
     };
+    let started = Instant::now();
     let asked = connection::get(&healthcheck.endpoint, path);
     let answer = within(&healthcheck.endpoint, healthcheck.timeout, asked).await?;
     if answer.status.is_success() {
         return Ok(());
     }
-    Err(Failure::Unhealthy {
-        question,
-        reason: reason(&answer),
-    })
+    let pending = answer.problem().pending;
+    let reason = if pending.is_empty() {
+        reason(&answer)
+    } else {
+        let left = healthcheck.timeout.saturating_sub(started.elapsed());
+        let scopes = scopes(&healthcheck.endpoint, left).await;
+        let told = pending.into_iter().map(|name| scopes.explain(name));
+        told.collect::<Vec<_>>().join(", ")
+    };
+    Err(Failure::Unhealthy { question, reason })
+}
+
+/// What `/-/status` says of the scopes; nothing where it is not served (`--admin-address`), or too late.
+/// `/-/ready` itself gives no reasons: any pod may ask it there, and they name accounts and addresses.
+async fn scopes(endpoint: &Endpoint, timeout: Duration) -> Scopes {
+    let asked = within(endpoint, timeout, connection::get(endpoint, "/-/status")).await;
+    let answer = asked.ok().filter(|answer| answer.status.is_success());
+    answer
+        .and_then(|answer| serde_json::from_slice(&answer.body).ok())
+        .unwrap_or_default()
 }
 
 async fn fetch(get: &Get) -> Result<Bytes, Failure> {
@@ -186,6 +215,22 @@ async fn within<T>(
             timeout,
             aftermath: "",
         }),
+    }
+}
+
+// === impl Scopes ===
+
+impl Scopes {
+    /// What is waited for, with the reason that it is not there, if one is known.
+    fn explain(&self, name: String) -> String {
+        let reason = self.scopes.iter().find_map(|scope| {
+            let own = scope.reason.as_ref().filter(|_| scope.name == name);
+            own.or_else(|| scope.refused.get(&name))
+        });
+        match reason {
+            Some(reason) => format!("{name} ({reason})"),
+            None => name,
+        }
     }
 }
 

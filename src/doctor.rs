@@ -45,7 +45,7 @@ pub enum Severity {
 /// Looks at what `doctor` names, and prints a finding a line, the worst first, to `out`.
 ///
 /// # Errors
-/// Standard output is closed.
+/// `out` fails.
 pub async fn examine(doctor: &Doctor, out: &mut impl Write) -> std::io::Result<Severity> {
     let mut findings = Findings::default();
     let is_here = match &doctor.here {

@@ -6,7 +6,7 @@
 //! cannot be executed, 127 if there is none.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use attache::app::Fatal;
@@ -60,9 +60,7 @@ fn perform(runtime: &tokio::runtime::Runtime, job: Job) -> ExitCode {
         Job::Run(config) => return run(runtime, *config),
         Job::Check(text) => return print(text.as_bytes()),
         Job::Completions(shell) => return print(&cli::completions(shell)),
-        Job::Get(get) => runtime
-            .block_on(app::get(&get, &mut io::stdout().lock()))
-            .err(),
+        Job::Get(get) => runtime.block_on(app::get(&get, &mut Output::new())).err(),
         Job::Watch(watch) => runtime
             .block_on(app::watch(&watch, io::stdout(), &say))
             .err(),
@@ -72,11 +70,11 @@ fn perform(runtime: &tokio::runtime::Runtime, job: Job) -> ExitCode {
         Job::Unset(unset) => runtime.block_on(app::unset(&unset)).err(),
         Job::Install(dir) => app::install(&dir).err(),
         Job::Inject(inject) => {
-            let (stdin, stdout) = (&mut io::stdin().lock(), &mut io::stdout().lock());
+            let (stdin, stdout) = (&mut io::stdin().lock(), &mut Output::new());
             return ended(runtime.block_on(app::inject(&inject, stdin, stdout, &mut say)));
         }
         Job::Uninject(uninject) => {
-            let (stdin, stdout) = (&mut io::stdin().lock(), &mut io::stdout().lock());
+            let (stdin, stdout) = (&mut io::stdin().lock(), &mut Output::new());
             return ended(app::uninject(&uninject, stdin, stdout, &mut say));
         }
         Job::Webhook(webhook) => {
@@ -87,8 +85,7 @@ fn perform(runtime: &tokio::runtime::Runtime, job: Job) -> ExitCode {
             return ended(runtime.block_on(app::webhook(*webhook)));
         }
         Job::Doctor(doctor) => {
-            let mut stdout = io::stdout().lock();
-            return match runtime.block_on(app::doctor(&doctor, &mut stdout)) {
+            return match runtime.block_on(app::doctor(&doctor, &mut Output::new())) {
                 Ok(severity) => ExitCode::from(severity.exit_code()),
                 Err(error) => fail(1, &error),
             };
@@ -136,10 +133,39 @@ fn fail(code: u8, error: &dyn Display) -> ExitCode {
 }
 
 fn print(text: &[u8]) -> ExitCode {
-    let mut out = io::stdout().lock();
+    let mut out = Output::new();
     match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(1, &error),
-        _ => ExitCode::SUCCESS,
+        Err(error) => fail(1, &error),
+        Ok(()) => ExitCode::SUCCESS,
+    }
+}
+
+/// Standard output. A reader that has gone away (`| head`) has what it wanted: that is no failure, and
+/// the rest goes nowhere.
+struct Output(io::StdoutLock<'static>);
+
+// === impl Output ===
+
+impl Output {
+    fn new() -> Self {
+        Self(io::stdout().lock())
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unless_closed(self.0.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unless_closed(self.0.flush(), ())
+    }
+}
+
+fn unless_closed<T>(written: io::Result<T>, dropped: T) -> io::Result<T> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(dropped),
+        written => written,
     }
 }
 

@@ -279,6 +279,49 @@ fn get_prints_the_raw_value() {
     );
 }
 
+/// `attache` with a standard output that nobody reads.
+fn unread(args: &[&str]) -> (i32, String) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = attache(args);
+    command.stdin(Stdio::null()).stdout(writer);
+    let (code, _, stderr) = output(command);
+    (code, stderr)
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_failure() {
+    let pod = tempfile::NamedTempFile::new().unwrap();
+    let text =
+        "{kind: Pod, apiVersion: v1, metadata: {name: a}, spec: {containers: [{name: a}]}}\n";
+    fs::write(pod.path(), text).unwrap();
+    let pod = pod.path().to_str().unwrap();
+    for args in [
+        &["--help"][..],
+        &["check", "--configmap=web"],
+        &["completions", "bash"],
+        &[
+            "inject",
+            "-f",
+            pod,
+            "--kubernetes=1.33",
+            "--set=configmaps=web",
+        ],
+        &["uninject", "-f", pod],
+    ] {
+        let (code, stderr) = unread(args);
+        assert!(code == 0 && !stderr.contains("pipe"), "{args:?}: {stderr}");
+    }
+    let (port, serving) = sidecar("200 OK", "hello");
+    assert_eq!(
+        unread(&["get", "default/web", "GREETING", "-p", &port]),
+        (0, String::new())
+    );
+    serving.join().unwrap();
+    // The doctor's exit code tells what it found, read or not.
+    assert_eq!(unread(&["doctor", "--pods"]), (2, String::new()));
+}
+
 #[test]
 fn get_tells_a_refusal_from_a_sidecar_that_is_not_there() {
     let (port, serving) = sidecar("404 Not Found", r#"{"detail":"no such key"}"#);

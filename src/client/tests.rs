@@ -165,22 +165,40 @@ async fn a_probe_over_a_unix_socket_tells_what_is_pending() {
         probe: Probe::Ready,
         timeout: Duration::from_secs(30),
     };
-    let pending = r#"{"detail":"wait","pending":["ConfigMap a/b","ConfigMap c/d"]}"#;
+    let pending =
+        r#"{"detail":"wait","pending":["ConfigMap a/b","ConfigMap c/d","ConfigMap e/f"]}"#;
+    let status = r#"{"scopes":[
+        {"name":"ConfigMap a/b","contact":"never","reason":"403 Forbidden"},
+        {"name":"ConfigMap c/d","contact":"live"},
+        {"name":"ConfigMap */x=y","contact":"live","refused":{"ConfigMap e/f":"no room"}}]}"#;
+    let unready = answer("503 Service Unavailable", pending);
     let serving = async {
-        for text in [
-            answer("503 Service Unavailable", pending),
-            answer("200 OK", "ok"),
+        for (path, text) in [
+            ("ready", unready.clone()),
+            ("status", answer("200 OK", status)),
+            ("ready", unready),
+            ("status", answer("404 Not Found", "")),
+            ("ready", answer("200 OK", "ok")),
         ] {
             let (mut stream, _) = listener.accept().await.unwrap();
-            assert_eq!(request_line(&mut stream).await, "GET /-/ready HTTP/1.1");
+            let line = format!("GET /-/{path} HTTP/1.1");
+            assert_eq!(request_line(&mut stream).await, line);
             stream.write_all(text.as_bytes()).await.unwrap();
         }
     };
-    let asking = async { (healthcheck(&asked).await, healthcheck(&asked).await) };
-    let ((), (first, second)) = tokio::join!(serving, asking);
+    let asking = async {
+        let ask = || healthcheck(&asked);
+        (ask().await, ask().await, ask().await)
+    };
+    let ((), (first, second, third)) = tokio::join!(serving, asking);
     assert_eq!(
         first.unwrap_err().to_string(),
-        "not ready: ConfigMap a/b, ConfigMap c/d"
+        "not ready: ConfigMap a/b (403 Forbidden), ConfigMap c/d, ConfigMap e/f (no room)"
     );
-    second.unwrap();
+    // A listener for probes alone has no reasons.
+    assert_eq!(
+        second.unwrap_err().to_string(),
+        "not ready: ConfigMap a/b, ConfigMap c/d, ConfigMap e/f"
+    );
+    third.unwrap();
 }

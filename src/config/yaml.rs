@@ -263,10 +263,23 @@ impl Source<'_> {
                 flow_nesting_limit: MAX_DEPTH,
             },
         };
-        serde_saphyr::from_str_with_options(self.text, options)
+        serde_saphyr::from_str_with_options(self.text, options).map_err(|error| {
+            let advice = match error.location().and_then(|at| self.character(at)) {
+                // It begins an alias, which is seldom meant.
+                Some('*') => "; put quotes around a value that begins with *",
+                _ => "",
+            };
             // For people: the other words for the same speak of options of the library.
-            .map_err(|error| error.render_with_formatter(&serde_saphyr::UserMessageFormatter))
-            .map_err(|error| format!("{}: not readable as YAML: {error}", self.origin))
+            let said = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+            format!("{}: not readable as YAML: {said}{advice}", self.origin)
+        })
+    }
+
+    /// What stands at that line and column, which count from 1.
+    fn character(&self, at: Location) -> Option<char> {
+        let index = |number: u64| usize::try_from(number.checked_sub(1)?).ok();
+        let line = self.text.lines().nth(index(at.line())?)?;
+        line.chars().nth(index(at.column())?)
     }
 
     fn node(&self, raw: Spanned<Raw>, path: String) -> Node {
@@ -372,6 +385,16 @@ mod tests {
             parse("a: 1\na: 2\n", "f").unwrap_err(),
             "f: not readable as YAML: duplicate mapping key: a not allowed here at line 2, column 1"
         );
+        // A star begins an alias.
+        for text in ["*/x", "a: */x", "- *"] {
+            let error = parse(text, "f").unwrap_err();
+            assert!(error.starts_with("f: not readable as YAML"), "{error}");
+            assert!(
+                error.ends_with("; put quotes around a value that begins with *"),
+                "{error}"
+            );
+        }
+        assert!(parse("a: '*/x'", "f").is_ok());
         assert!(parse(&"[".repeat(100_000), "f").is_err());
         assert!(parse(&"- ".repeat(5_000), "f").is_err());
     }

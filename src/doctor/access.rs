@@ -73,13 +73,13 @@ fn findings(lacking: &[Right], needed: usize, who: &str) -> Vec<Finding> {
     let mut rules: BTreeMap<Right, Vec<&Right>> = BTreeMap::new();
     for right in lacking {
         let key = Right {
-            name: right.name.as_ref().map(|_| String::new()),
+            name: right.rule_name().map(|_| String::new()),
             ..right.clone()
         };
         rules.entry(key).or_default().push(right);
     }
     let rule = |(key, rights): (Right, Vec<&Right>)| {
-        let names: Vec<&str> = rights.iter().filter_map(|r| r.name.as_deref()).collect();
+        let names: Vec<&str> = rights.iter().filter_map(|r| r.rule_name()).collect();
         let what = match names.is_empty() {
             true => String::new(),
             false => format!(" {}", names.join(", ")),
@@ -125,7 +125,7 @@ mod tests {
     use crate::doctor::findings::Level;
 
     use crate::doctor::tests::config;
-    use crate::inject::rights::{Place, rights};
+    use crate::inject::rights::{Owner, Place, rights};
 
     #[test]
     fn a_missing_right_is_told_as_the_rule_that_gives_it() {
@@ -134,6 +134,7 @@ mod tests {
             pod_namespace: "n".to_owned(),
             pod_name: Some("p".to_owned()),
             owner: None,
+            is_bare: true,
         };
         let args = [
             "--configmap=a",
@@ -158,5 +159,30 @@ mod tests {
         }
         assert_eq!(findings(&[], 3, "it")[0].level, Level::Ok);
         assert!(findings(&[], 0, "it").is_empty());
+    }
+
+    #[test]
+    fn the_rule_for_a_pod_that_a_controller_makes_anew_has_no_name() {
+        let place = Place {
+            namespace: "n".to_owned(),
+            pod_namespace: "n".to_owned(),
+            pod_name: Some("web-abc-1".to_owned()),
+            owner: Some(Owner {
+                kind: "Deployment".to_owned(),
+                name: "web".to_owned(),
+                replica_set: Some("web-abc".to_owned()),
+            }),
+            is_bare: false,
+        };
+        let rights = rights(&config(&["--on-change=restart: pod"]), &place);
+        let names: Vec<_> = rights.iter().filter_map(|r| r.name.as_deref()).collect();
+        assert_eq!(names, ["web-abc-1", "web-abc-1"], "it is asked for by name");
+        let found = findings(&rights, rights.len(), "ServiceAccount n/s");
+        let all: Vec<_> = found.iter().map(|f| f.text.as_str()).collect();
+        assert_eq!(all.len(), 3, "{all:#?}");
+        assert!(!all.iter().any(|text| text.contains("resourceNames")));
+        let expected = "ServiceAccount n/s may not create pods/eviction, which onChange[0] needs: bind it to a Role in \
+                        namespace n with the rule {apiGroups: [\"\"], resources: [pods/eviction], verbs: [create]}";
+        assert!(all.contains(&expected), "{all:#?}");
     }
 }

@@ -43,15 +43,20 @@ pub(super) fn status(pod: &Pod, sidecar: Sidecar<'_>) -> Vec<Finding> {
             "container {name} does not run: {}{said}; see kubectl describe, and {logs} --previous",
             waiting.reason
         )));
+    } else if let Some(ended) = status.state.terminated.as_ref().filter(|_| !is_ready) {
+        found.push(Finding::error(format!(
+            "container {name} does not run: it ended with {}; see {logs}",
+            ended.ended()
+        )));
     } else if !is_ready {
         found.push(Finding::error(format!(
-            "container {name} is not ready: see {logs}, or ask it by kubectl exec: /attache doctor"
+            "container {name} is not ready: see {logs}, or ask it by kubectl exec: {} doctor",
+            sidecar.container.program()
         )));
     }
     if status.restart_count > 0 {
         let last = status.last_state.terminated.as_ref();
-        let last =
-            last.map(|last| format!(", last with {} (exit code {})", last.reason, last.exit_code));
+        let last = last.map(|last| format!(", last with {}", last.ended()));
         found.push(Finding::warning(format!(
             "container {name} was started anew {} times{}: see {logs} --previous",
             status.restart_count,

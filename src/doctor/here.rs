@@ -163,6 +163,7 @@ async fn upstream(subjects: &Subjects, findings: &mut Findings) {
         findings.add(read.as_ref().err().cloned());
         if let Ok(pod) = read {
             place.owner = pod.owner();
+            place.is_bare = place.owner.is_none();
             findings.add(own_pod(&api, &pod, config, &place).await);
         }
     }
@@ -221,6 +222,7 @@ fn place(subjects: &Subjects, upstream: &Upstream) -> (Place, bool) {
         namespace,
         pod_name: Some(name.unwrap_or_else(host)),
         owner: None,
+        is_bare: false,
     };
     (place, is_pod)
 }

@@ -165,6 +165,10 @@ pub(super) struct Reason {
     pub(super) exit_code: i32,
 }
 
+/// How much of what is said of a container's end is shown, in characters. runc names the cause last, after
+/// every step that led to it.
+const SAID: usize = 600;
+
 /// The attache in a pod.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sidecar<'a> {
@@ -279,6 +283,7 @@ impl Pod {
             pod_namespace,
             pod_name: Some(self.metadata.name.clone()),
             owner: self.owner(),
+            is_bare: self.owner().is_none(),
         }
     }
 }
@@ -295,6 +300,23 @@ impl Metadata {
             }
         }
         asked
+    }
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// How a container ended, with the first line of what is said of it: `StartError (exit code 128: …)`.
+    pub(super) fn ended(&self) -> String {
+        let line = self.message.trim().lines().next().unwrap_or_default();
+        let mut said: String = line.chars().take(SAID).collect();
+        if said.len() < line.len() {
+            said.push('…');
+        }
+        if !said.is_empty() {
+            said.insert_str(0, ": ");
+        }
+        format!("{} (exit code {}{said})", self.reason, self.exit_code)
     }
 }
 
@@ -320,6 +342,11 @@ impl Container {
         let program = self.command.first();
         let file = program.and_then(|program| program.rsplit('/').next());
         file == Some(BINARY) && self.arguments().next().is_some_and(|arg| arg == "exec")
+    }
+
+    /// The path of attache's binary in it: where the command says, or where the image has it.
+    pub(super) fn program(&self) -> &str {
+        self.command.first().map_or("/attache", String::as_str)
     }
 
     /// What follows the program's name.

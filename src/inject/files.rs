@@ -19,14 +19,16 @@ const TAKEN: &[&str] = &[
     "/lib",
     "/lib64",
     "/opt/attache",
-    "/proc",
     "/sbin",
-    "/sys",
     "/usr",
     "/var",
     "/var/lib/attache",
     pod::TOKEN_DIR,
 ];
+
+/// Where the kernel alone makes directories: runtimes refuse a mount there, and the pod would never start.
+/// A container's `/dev` is a file system in memory, and takes one.
+const KERNEL: &[&str] = &["/proc", "/sys"];
 
 /// Gives each directory that rules write a volume, which attache writes and the app's containers read.
 pub(super) fn add(work: &mut Work<'_>) {
@@ -84,6 +86,11 @@ fn misplaced(base: &Value, dir: &Path) -> Option<String> {
     if TAKEN.iter().any(|taken| dir == Path::new(taken)) {
         return Some(format!(
             "a volume at {shown} would hide what is there: write into a directory of its own below it"
+        ));
+    }
+    if let Some(kernel) = KERNEL.iter().find(|kernel| dir.starts_with(kernel)) {
+        return Some(format!(
+            "no volume can be mounted at {shown}, for {kernel} is the kernel's own, and the pod would not start: write elsewhere"
         ));
     }
     for container in containers(base) {

@@ -22,6 +22,8 @@ pub struct Place {
     pub pod_name: Option<String>,
     /// The workload that the pod belongs to, if that is known.
     pub owner: Option<Owner>,
+    /// It is known that the pod belongs to nothing, which would make it anew under another name.
+    pub is_bare: bool,
 }
 
 /// The workload that a pod belongs to.
@@ -48,6 +50,8 @@ pub struct Right {
     pub subresource: &'static str,
     /// `None` is every object.
     pub name: Option<String>,
+    /// The object is replaced by others of other names, so that a rule for this name soon gives nothing.
+    pub is_passing: bool,
     /// What is done with it.
     pub verbs: &'static [&'static str],
     /// What for.
@@ -97,6 +101,7 @@ impl Right {
             resource,
             subresource: "",
             name: None,
+            is_passing: false,
             verbs,
             why: "read and watched",
             asked_by: None,
@@ -128,6 +133,12 @@ impl Right {
     fn asked_by(mut self, what: &str) -> Self {
         self.asked_by = Some(what.to_owned());
         self
+    }
+
+    /// The name that a rule gives the right for; `None` for one that has to be for every object.
+    #[must_use]
+    pub fn rule_name(&self) -> Option<&str> {
+        self.name.as_deref().filter(|_| !self.is_passing)
     }
 
     /// The resource as rules write it: `pods/eviction`.
@@ -238,6 +249,7 @@ fn restart(action: &RestartAction, place: &Place, namespace: &str) -> Vec<Right>
     let own = &place.pod_namespace;
     let of_pod = |right: Right| Right {
         name: place.pod_name.clone(),
+        is_passing: !place.is_bare,
         ..right
     };
     let eviction = |namespace: &str| Right {
@@ -284,6 +296,7 @@ fn found(namespace: &str, owner: &Owner) -> Vec<Right> {
     if kind == WorkloadKind::Deployment {
         rights.push(Right {
             name: owner.replica_set.clone(),
+            is_passing: true,
             ..Right::new(namespace, "replicasets", &["get"]).group("apps")
         });
     }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStringExt as _;
 
-use procfs::process::Process;
+use procfs::process::{Process, Status};
 use rustix::process::{Pid, Signal, test_kill_process};
 
 use super::find::{self, Candidate};
@@ -59,16 +59,30 @@ fn check(opened: Opened, signal: Option<&config::Signal>) -> Result<Found, Signa
     }
 }
 
-/// The processes that run a binary called attache, but this one, by their PIDs.
+/// The processes of this PID namespace that run a binary called attache, but this one, by their PIDs.
+/// On a node /proc shows those of its pods' containers too, which are not beside the caller.
 #[must_use]
 pub fn attaches() -> Vec<Running> {
     let mut found: Vec<_> = find::everybody()
         .into_iter()
-        .filter(|candidate| candidate.is_named("attache"))
+        .filter(|candidate| candidate.is_named("attache") && is_here(candidate.pid))
         .filter_map(|candidate| Running::read(&candidate))
         .collect();
     found.sort_unstable_by_key(|running| running.pid);
     found
+}
+
+/// Whether a process is of the PID namespace that /proc shows, rather than of one within it. Anybody
+/// may read that from its status, and nobody but its user the link `ns/pid`.
+fn is_here(pid: i32) -> bool {
+    let status = Process::new(pid).and_then(|process| process.status());
+    status.is_ok_and(|status| !is_nested(&status))
+}
+
+/// `NSpid` of proc_pid_status(5) has an ID for each PID namespace, from that of /proc to the process'
+/// own. A kernel built without namespaces has no such line.
+fn is_nested(status: &Status) -> bool {
+    status.nspid.as_ref().is_some_and(|ids| ids.len() > 1)
 }
 
 // === impl Running ===
@@ -107,7 +121,26 @@ impl Running {
 mod tests {
     use std::process::{Command, Stdio};
 
+    use procfs::FromRead as _;
+
     use super::*;
+
+    #[test]
+    fn a_process_with_more_than_one_id_is_of_a_namespace_within() {
+        let own = std::fs::read_to_string("/proc/self/status").unwrap();
+        let nested = |ids: Option<&str>| {
+            let lines = own.lines().filter(|line| !line.starts_with("NSpid:"));
+            let mut text: String = lines.map(|line| format!("{line}\n")).collect();
+            text.extend(ids.map(|ids| format!("NSpid:\t{ids}\n")));
+            is_nested(&Status::from_read(text.as_bytes()).unwrap())
+        };
+        assert!(!nested(Some("4711")));
+        assert!(nested(Some("4711\t7")) && nested(Some("4711\t7\t1")));
+        assert!(!nested(None));
+        // A test may itself run in a namespace within, but its /proc is that namespace's.
+        assert!(is_here(i32::try_from(std::process::id()).unwrap()));
+        assert!(!is_here(i32::MAX), "there is none");
+    }
 
     #[test]
     fn a_signal_is_rehearsed_and_not_sent() {

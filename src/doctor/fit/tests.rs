@@ -156,8 +156,38 @@ fn a_sidecar_that_does_not_stay_is_told() {
     only(
         &of(again),
         Level::Warning,
-        "3 times, last with OOMKilled (exit code 137)",
+        "3 times, last with OOMKilled (exit code 137): see",
     );
+    // It never ran: there are no logs.
+    let said = "failed to create containerd task: not a directory\nand more";
+    let end = json!({"reason": "StartError", "exitCode": 128, "message": said});
+    let shown = "StartError (exit code 128: failed to create containerd task: not a directory)";
+    only(
+        &of(json!({"ready": true, "restartCount": 1, "lastState": {"terminated": end}})),
+        Level::Warning,
+        &format!("last with {shown}: see"),
+    );
+    only(
+        &of(json!({"ready": false, "state": {"terminated": end}})),
+        Level::Error,
+        &format!("does not run: it ended with {shown}; see"),
+    );
+    let long = json!({"reason": "Error", "exitCode": 1, "message": "é".repeat(5000)});
+    let cut = of(json!({"ready": false, "state": {"terminated": long}}));
+    assert_eq!(cut[0].1.matches('é').count(), 600);
+    assert!(cut[0].1.contains("é…)"), "{cut:?}");
+}
+
+#[test]
+fn the_doctor_is_named_where_the_container_has_it() {
+    let of = |container: &Value| {
+        let status = json!({"initContainerStatuses": [], "containerStatuses": [{"name": container["name"]}]});
+        let pod = pod(&json!({"containers": [container]}), &status);
+        super::status(&pod, pod.sidecar().unwrap()).remove(0).text
+    };
+    assert!(of(&attache(None)).ends_with("by kubectl exec: /attache doctor"));
+    let wrapped = json!({"name": "app", "command": ["/opt/attache/attache", "exec", "--", "x"]});
+    assert!(of(&wrapped).ends_with("by kubectl exec: /opt/attache/attache doctor"));
 }
 
 #[test]

@@ -82,9 +82,10 @@ impl Grants {
         let key = Resource {
             group: right.group,
             resource: right.shown(),
-            named: right.name.is_some(),
+            named: right.rule_name().is_some(),
             verbs: right.verbs,
         };
+        let name = right.rule_name().map(str::to_owned);
         let within = right.namespace;
         let account = Account {
             within,
@@ -92,7 +93,7 @@ impl Grants {
         };
         let grant = self.accounts.entry(account).or_default();
         let grant = grant.entry(key).or_default();
-        grant.names.extend(right.name);
+        grant.names.extend(name);
         grant.reasons.insert(right.why);
     }
 
@@ -173,6 +174,7 @@ fn place(workload: &Target, namespace: &str) -> Place {
         pod_namespace: namespace.to_owned(),
         // `generateName` is shown with a star.
         pod_name: pod_name.filter(|name| !name.is_empty() && !name.ends_with('*')),
+        is_bare: owner.is_none(),
         owner,
     }
 }

@@ -16,6 +16,7 @@ fn place() -> Place {
             name: "web".to_owned(),
             replica_set: Some("web-abc".to_owned()),
         }),
+        is_bare: false,
     }
 }
 
@@ -97,6 +98,39 @@ fn each_restart_needs_its_own() {
     );
     assert_eq!(rule("{pods: app=x}"), ["web /pods//*: list,delete"]);
     assert!(rule("{process: nginx}").is_empty());
+}
+
+#[test]
+fn what_is_made_anew_is_asked_for_by_name_and_granted_without() {
+    let named = |place: &Place, restart: &str| {
+        let config = config(&[&format!("--on-change=restart: {restart}")]);
+        let rights = rights(&config, place);
+        let name = |right: &Right| (right.shown(), right.rule_name().map(str::to_owned));
+        rights.iter().map(name).collect::<Vec<_>>()
+    };
+    let rule = |resource: &str, name: Option<&str>| (resource.to_owned(), name.map(str::to_owned));
+    let mut place = place();
+    assert_eq!(
+        named(&place, "rollout"),
+        [
+            rule("pods", None),
+            rule("deployments", Some("web")),
+            rule("replicasets", None),
+        ]
+    );
+    let budgets = rule("poddisruptionbudgets", None);
+    assert_eq!(
+        named(&place, "pod"),
+        [
+            rule("pods", None),
+            rule("pods/eviction", None),
+            budgets.clone()
+        ]
+    );
+    // Nothing makes it anew but whoever made it, by its name.
+    (place.owner, place.is_bare) = (None, true);
+    let (pod, eviction) = (Some("web-1"), rule("pods/eviction", Some("web-1")));
+    assert_eq!(named(&place, "pod"), [rule("pods", pod), eviction, budgets]);
 }
 
 #[test]
