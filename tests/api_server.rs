@@ -482,6 +482,55 @@ async fn signals_sent(sidecar: &Sidecar) -> usize {
 
 #[tokio::test]
 #[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
+async fn large_objects_are_listed_few_at_a_time_and_refused_beyond_the_bound() {
+    let mut plane = ControlPlane::start().await;
+    let namespace = plane.namespace().await;
+    let maps = plane.config_maps(&namespace).await;
+    let large = "x".repeat(800_000);
+    for number in 0..6 {
+        let name = format!("large-{number}");
+        maps.create_labelled(&name, &[("app", "web")], &[("K", &large)])
+            .await;
+    }
+    let kubeconfig = plane.admin_kubeconfig();
+    let flags = |size| ["--configmap-selector", "app=web", "--max-bytes", size];
+    let all = sidecar_with(&kubeconfig, &namespace, &flags("8Mi")).await;
+    let few = sidecar_with(&kubeconfig, &namespace, &flags("3Mi")).await;
+    let codes = async |sidecar: &Sidecar| {
+        let mut codes = Vec::new();
+        for number in 0..6 {
+            let path = format!("/kv/{namespace}/large-{number}/K");
+            codes.push(sidecar.text(&path).await.0);
+        }
+        codes
+    };
+    let (held, refused) = (vec![200; 6], vec![200, 200, 200, 507, 507, 507]);
+    for lists in [1.0, 2.0] {
+        for (sidecar, wanted) in [(&all, &held), (&few, &refused)] {
+            eventually("listed", LIMIT, async || {
+                sidecar.metric("attache_watch_lists_total").await >= lists
+                    && sidecar.text("/-/ready").await.0 == 200
+            })
+            .await;
+            assert_eq!(codes(sidecar).await, *wanted);
+        }
+        plane.expire_watches().await;
+    }
+    let refused = few.status().await["scopes"][0]["refused"].clone();
+    assert_eq!(
+        refused.as_object().map(serde_json::Map::len),
+        Some(3),
+        "{refused}"
+    );
+    // Followed from where the list of many pages was.
+    maps.set("large-0", "K", "small").await;
+    let path = format!("/kv/{namespace}/large-0/K");
+    all.serves(&path, "small").await;
+    few.serves(&path, "small").await;
+}
+
+#[tokio::test]
+#[ignore = "needs KUBEBUILDER_ASSETS: export KUBEBUILDER_ASSETS=\"$(scripts/kube-assets)\""]
 async fn a_storm_is_a_few_signals_and_what_was_undone_is_none() {
     let plane = ControlPlane::shared().await;
     let namespace = plane.namespace().await;

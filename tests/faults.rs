@@ -428,13 +428,56 @@ async fn a_list_over_the_bound_holds_what_fits_and_names_the_rest() {
     fake.next_list(PATH)
         .await
         .list("10", &[object("a")], Some("more"));
-    fake.next_list(PATH).await.list("10", &[object("b")], None);
+    let small = config_map("default", "c", "9", &[("K", "small")]);
+    let rest = [object("b"), small];
+    fake.next_list(PATH).await.list("10", &rest, None);
     sidecar.serves("/kv/default/a/K", &large).await;
     let (status, body) = sidecar.text("/kv/default/b").await;
     assert_eq!(status, 507, "{body}");
+    assert!(body.contains("601 bytes on top of 607 held"), "{body}");
+    sidecar.serves("/kv/default/c/K", "small").await;
     assert_eq!(
         sidecar.text("/-/ready").await.0,
         200,
         "the selector was listed"
     );
+}
+
+#[tokio::test]
+async fn a_page_of_large_objects_is_asked_for_again_with_fewer() {
+    let mut fake = FakeApiServer::start().await;
+    let flags = ["--configmap-selector", "app=web", "--no-on-demand"];
+    let sidecar = sidecar(&fake, &flags).await;
+    let large = "x".repeat(1_000_000);
+    let object = |name: &str| config_map("default", name, "9", &[("K", &large)]);
+    let three = [object("a"), object("b"), object("c")];
+    let all = fake.next_list(PATH).await;
+    assert_eq!(all.asked.query("limit"), Some("50"));
+    all.list("10", &three, None);
+    let fewer = fake.next_list(PATH).await;
+    assert_eq!(fewer.asked.query("limit"), Some("25"));
+    fewer.list("11", &[object("a")], Some("more"));
+    // The same page again, by the same token; nothing is taken of the one that was too long.
+    for limit in ["25", "12"] {
+        let page = fake.next_list(PATH).await;
+        assert_eq!(page.asked.query("limit"), Some(limit));
+        assert_eq!(page.asked.query("continue"), Some("more"));
+        match limit {
+            "25" => page.list("11", &three, None),
+            _ => page.list("11", &[object("b")], None),
+        }
+    }
+    let watch = fake.next_watch(PATH).await;
+    assert_eq!(watch.asked.query("resourceVersion"), Some("11"));
+    sidecar.serves("/kv/default/b/K", &large).await;
+    assert_eq!(sidecar.text("/kv/default/c").await.0, 404);
+    assert_eq!(sidecar.metric("attache_watch_lists_total").await, 1.0);
+    // It lists on with few, and with more once they are small.
+    watch.gone();
+    for (limit, next) in [("12", Some("more")), ("24", None)] {
+        let page = fake.next_list(PATH).await;
+        assert_eq!(page.asked.query("limit"), Some(limit));
+        page.list("20", &[web("20", "small")], next);
+    }
+    sidecar.serves("/kv/default/web/GREETING", "small").await;
 }

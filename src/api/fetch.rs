@@ -73,7 +73,9 @@ pub(super) fn pending(asked: &impl Asked, scope: &Scope) -> Answer {
 
 /// 507 for what `--max-bytes` keeps out.
 pub(super) fn refused(asked: &impl Asked, reason: &str) -> Answer {
-    let detail = format!("{asked} is not held: {reason}; raise --max-bytes");
+    let detail = format!(
+        "{asked} is not held: {reason}; raise --max-bytes, or attache.dev/resources of an injected sidecar"
+    );
     problem(StatusCode::INSUFFICIENT_STORAGE, detail)
 }
 

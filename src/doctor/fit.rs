@@ -7,6 +7,8 @@ use crate::upstream::Budget;
 use super::findings::Finding;
 use super::pod::{Container, Pod, Sidecar, Volume, VolumeMount};
 
+/// Why the kubelet says a container ended that wanted more memory than its limit.
+const OOM_KILLED: &str = "OOMKilled";
 /// Where a service account's token is mounted.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -56,11 +58,17 @@ pub(super) fn status(pod: &Pod, sidecar: Sidecar<'_>) -> Vec<Finding> {
     }
     if status.restart_count > 0 {
         let last = status.last_state.terminated.as_ref();
-        let last = last.map(|last| format!(", last with {}", last.ended()));
+        let shown = last.map(|last| format!(", last with {}", last.ended()));
+        let hint = match last {
+            Some(last) if last.reason == OOM_KILLED => {
+                "raise its memory limit (attache.dev/resources, where it is injected), or lower --max-bytes; "
+            }
+            _ => "",
+        };
         found.push(Finding::warning(format!(
-            "container {name} was started anew {} times{}: see {logs} --previous",
+            "container {name} was started anew {} times{}: {hint}see {logs} --previous",
             status.restart_count,
-            last.unwrap_or_default()
+            shown.unwrap_or_default()
         )));
     }
     found

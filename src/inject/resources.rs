@@ -1,10 +1,16 @@
-//! What the sidecar requests, so that the pod keeps its quality of service.
+//! What the sidecar requests, so that the pod keeps its quality of service, and what it holds within that.
 
 use serde_json::{Value, json};
 
 use super::pod::{containers, init_containers};
 use super::work::Task;
 use crate::config::nanos;
+
+/// Which part of the memory limit content may take. A list may put as much again beside it before it lets
+/// go of it, and the rest is a page of that list, what clients are sent, and attache itself.
+const SHARE: u128 = 4;
+/// A byte as [`nanos`] counts.
+const BYTE: u128 = 1_000_000_000;
 
 /// The resources of what is added: those asked for, or few. In a Guaranteed pod limits equal requests,
 /// and the CPU is more: under a quota of 5m a process takes seconds to start.
@@ -17,6 +23,20 @@ pub(super) fn resources(task: &Task<'_>) -> Value {
         return json!({ "requests": both, "limits": both });
     }
     json!({ "requests": { "cpu": "5m", "memory": "12Mi" }, "limits": { "memory": "32Mi" } })
+}
+
+/// `--max-bytes` of a sidecar that is given `resources`: a part of its memory limit, so that it refuses what
+/// does not fit rather than is killed for it. `None` where the default is no more than that part, and where
+/// there is no limit.
+pub(super) fn max_bytes(task: &Task<'_>, resources: &Value) -> Option<String> {
+    let limit = nanos(resources["limits"]["memory"].as_str()?)? / BYTE;
+    let kibibytes = usize::try_from(limit / SHARE / 1024).ok()?;
+    let is_less = kibibytes < task.asked.config.source.max_bytes / 1024;
+    // Kubernetes has a limit of 0 as none.
+    (is_less && kibibytes > 0).then(|| match kibibytes % 1024 {
+        0 => format!("{}Mi", kibibytes / 1024),
+        _ => format!("{kibibytes}Ki"),
+    })
 }
 
 /// Whether resources that are asked for take from the pod that it is Guaranteed.

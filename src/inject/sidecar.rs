@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::editor::Place;
-use super::resources::resources;
+use super::resources::{max_bytes, resources};
 use super::work::{Work, pod_variables};
 
 /// The port that attache serves on unless told otherwise.
@@ -22,6 +22,10 @@ pub(super) fn add(work: &mut Work<'_>, user: i64) {
     let mut args = vec!["run".to_owned()];
     args.extend(work.task.asked.flags.iter().cloned());
     args.append(&mut work.flags);
+    let resources = resources(work.task);
+    if let Some(size) = max_bytes(work.task, &resources) {
+        args.push(format!("--max-bytes={size}"));
+    }
     if !native {
         // It gets TERM together with the app, which may still read while it ends.
         let grace = &work.task.base["spec"]["terminationGracePeriodSeconds"];
@@ -35,7 +39,7 @@ pub(super) fn add(work: &mut Work<'_>, user: i64) {
         "args": args,
         "env": pod_variables(),
         "startupProbe": startup_probe(work.task.asked.config.serve.port),
-        "resources": resources(work.task),
+        "resources": resources,
         "securityContext": security_context(work.task.base, user),
         "volumeMounts": std::mem::take(&mut work.mounts),
     });

@@ -1,9 +1,10 @@
 //! Lists and watches one scope of objects of a kind, for as long as attache runs.
 //!
-//! [`machine`] decides (pure), `wire` decodes, `transport` talks HTTP; this file is the loop
-//! between them.
+//! [`machine`] decides (pure), `paging` how long a page is, `wire` decodes, `transport` talks HTTP;
+//! this file is the loop between them.
 
 pub mod machine;
+mod paging;
 mod transport;
 mod wire;
 
@@ -20,6 +21,7 @@ use crate::store::{Kind, Object, ObjectRef, RawObject, ScopeWriter, Selects};
 use crate::upstream::Lease;
 
 use machine::{Effect, Failure, Input, Machine, Step};
+use paging::Paging;
 use transport::{Events, Failed};
 
 /// How long a watch must be silent to count as accepted.
@@ -101,12 +103,14 @@ pub struct Watch {
     quiet: bool,
     synced: bool,
     listed: Listed,
+    paging: Paging,
     opened: bool,
 }
 
 /// What the pages of a list under way held.
 #[derive(Default)]
 struct Listed {
+    /// Of what was taken.
     bytes: usize,
     refused: Vec<(ObjectRef, usize)>,
 }
@@ -138,6 +142,7 @@ impl Watch {
             quiet: false,
             synced: false,
             listed: Listed::default(),
+            paging: Paging::new(),
             opened: false,
         }
     }
@@ -184,7 +189,8 @@ impl Watch {
     }
 
     async fn list(&mut self, continue_token: Option<String>) -> Option<Failure> {
-        match transport::list(&self.lease, &self.target, continue_token.as_deref()).await {
+        let (token, paging) = (continue_token.as_deref(), &mut self.paging);
+        match transport::list(&self.lease, &self.target, token, paging).await {
             Ok(page) => {
                 if continue_token.is_none() {
                     self.listed = Listed::default();
@@ -211,11 +217,12 @@ impl Watch {
         let mut taken = Vec::with_capacity(items.len());
         for raw in items {
             let object = self.scope.freeze(raw);
-            self.listed.bytes += object.size();
-            if self.listed.bytes > limit {
+            let bytes = self.listed.bytes.saturating_add(object.size());
+            if bytes > limit {
                 let reference = object.reference().clone();
                 self.listed.refused.push((reference, object.size()));
             } else {
+                self.listed.bytes = bytes;
                 taken.push(object);
             }
         }

@@ -152,11 +152,10 @@ impl ScopeWriter {
         self.edit(|scope, budget| {
             let mut next = BTreeMap::new();
             let mut refused = BTreeMap::new();
-            for (reference, size) in too_large {
-                if let Some(held) = scope.objects.get(&reference) {
+            for (reference, _) in &too_large {
+                if let Some(held) = scope.objects.get(reference) {
                     next.insert(reference.clone(), Arc::clone(held));
                 }
-                refused.insert(reference, budget.reason(size));
             }
             // What is offered must fit beside the other scopes; what it replaces is freed first.
             budget.free(scope.objects.values().map(|o| o.size()).sum());
@@ -176,6 +175,9 @@ impl ScopeWriter {
                     continue;
                 }
                 next.insert(reference, object);
+            }
+            for (reference, size) in too_large {
+                refused.insert(reference, budget.reason(size));
             }
             for (reference, reason) in &refused {
                 if !scope.refused.contains_key(reference) {
@@ -334,7 +336,7 @@ impl Reads {
 }
 
 fn tell_refused(object: &ObjectRef, reason: &str) {
-    tracing::warn!(%object, reason, "not held; what was held of it before stays");
+    tracing::warn!(%object, reason, "not held; what was held of it before stays: raise --max-bytes, or attache.dev/resources of an injected sidecar");
 }
 
 struct Budget {

@@ -156,7 +156,14 @@ fn a_sidecar_that_does_not_stay_is_told() {
     only(
         &of(again),
         Level::Warning,
-        "3 times, last with OOMKilled (exit code 137): see",
+        "3 times, last with OOMKilled (exit code 137): raise its memory limit (attache.dev/resources, where it is \
+         injected), or lower --max-bytes; see ",
+    );
+    let failed = json!({"ready": true, "restartCount": 1, "lastState": {"terminated": {"reason": "Error", "exitCode": 1}}});
+    only(
+        &of(failed),
+        Level::Warning,
+        "last with Error (exit code 1): see ",
     );
     // It never ran: there are no logs.
     let said = "failed to create containerd task: not a directory\nand more";

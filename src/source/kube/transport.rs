@@ -4,30 +4,21 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{HeaderMap, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
 use super::machine::{Event, Failure};
+use super::paging::{LONGEST_OF_ONE, Paging};
 use super::wire::{self, Line, Page};
 use super::{Select, Target};
 use crate::store::{Kind, RawObject};
 use crate::upstream::{Lease, RequestBody, Status, causes};
 
-/// Objects in a page: bounds the memory of a relist.
-const PAGE: u32 = 50;
-
 /// How long a page, or the head of a watch, may take. API Priority and Fairness queues requests
 /// for up to a minute.
 const PATIENCE: Duration = Duration::from_secs(75);
-
-/// The longest line of a watch, and the largest object of a page: an object holds at most 1 MiB
-/// (etcd takes 1.5 MiB), which JSON escapes can make six times as long.
-const LONGEST_LINE: usize = 12 << 20;
-
-/// The longest page: 50 objects of the largest size that etcd takes, with room for escapes.
-const LONGEST_PAGE: usize = 128 << 20;
 
 /// How much longer than asked for a watch may stay open.
 const GRACE: Duration = Duration::from_secs(30);
@@ -50,36 +41,59 @@ impl Failed {
     }
 }
 
-/// Reads one page of the list.
+/// Reads one page of the list, of as many objects as `paging` allows. One that is too long is asked for
+/// again with fewer, and not read to its end: nothing of it was taken, and its token stays good.
 pub(super) async fn list(
     lease: &Lease,
     target: &Target,
     continue_token: Option<&str>,
+    paging: &mut Paging,
 ) -> Result<Page, Failed> {
-    let mut query = format!("limit={PAGE}");
-    if let Some(token) = continue_token {
-        query.push_str("&continue=");
-        query.extend(utf8_percent_encode(token, NON_ALPHANUMERIC));
+    loop {
+        let mut query = format!("limit={}", paging.limit());
+        if let Some(token) = continue_token {
+            query.push_str("&continue=");
+            query.extend(utf8_percent_encode(token, NON_ALPHANUMERIC));
+        }
+        let longest = paging.longest();
+        let reading = timeout(PATIENCE, read(lease, target, &query, longest));
+        let json = reading.await.unwrap_or_else(|_| Err(late("list")))?;
+        if let Some(json) = json {
+            paging.read(json.len());
+            return wire::page(target.kind, &json).map_err(|malformed| {
+                undecodable(format!(
+                    "the list is not one the API would give: {malformed}"
+                ))
+            });
+        }
+        if !paging.shrink() {
+            return Err(undecodable(format!(
+                "a page of one object is longer than {longest} bytes"
+            )));
+        }
     }
-    let reading = async {
-        let body = send(lease, target, &query).await?;
-        let limit = LONGEST_PAGE;
-        let read = Limited::new(body, limit).collect().await;
-        let json = read.map_err(|error| {
-            Failed::new(Failure::Other(format!(
-                "reading the list failed: {}",
-                causes(&*error)
-            )))
-        })?;
-        wire::page(target.kind, &json.to_bytes()).map_err(|malformed| {
-            Failed::new(Failure::Undecodable(format!(
-                "the list is not one the API would give: {malformed}"
-            )))
-        })
-    };
-    timeout(PATIENCE, reading)
-        .await
-        .unwrap_or_else(|_| Err(late("list")))
+}
+
+/// The answer to a list; `None` if it has more than `longest` bytes.
+async fn read(
+    lease: &Lease,
+    target: &Target,
+    query: &str,
+    longest: usize,
+) -> Result<Option<Bytes>, Failed> {
+    let body = send(lease, target, query).await?;
+    match Limited::new(body, longest).collect().await {
+        Ok(read) => Ok(Some(read.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Ok(None),
+        Err(error) => Err(Failed::new(Failure::Other(format!(
+            "reading the list failed: {}",
+            causes(&*error)
+        )))),
+    }
+}
+
+fn undecodable(what: String) -> Failed {
+    Failed::new(Failure::Undecodable(what))
 }
 
 /// Opens a watch.
@@ -140,9 +154,9 @@ where
                 }
                 return self.decode(&line).map(Some);
             }
-            if self.buffer.len() > LONGEST_LINE {
+            if self.buffer.len() > LONGEST_OF_ONE {
                 return Err(Failed::new(Failure::Undecodable(format!(
-                    "a watch event is longer than {LONGEST_LINE} bytes"
+                    "a watch event is longer than {LONGEST_OF_ONE} bytes"
                 ))));
             }
             match timeout_at(self.deadline, self.body.frame()).await? {
