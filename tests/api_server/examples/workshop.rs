@@ -70,6 +70,7 @@ async fn the_shell_sees_pods_once_its_role_is_bound() {
         "--no-on-demand",
         "--port=8080",
         "--state-dir=/var/lib/attache",
+        "--ready-from-state",
         "--max-bytes=8Mi",
     ];
     assert_eq!(flags, expected);
