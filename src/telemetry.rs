@@ -50,17 +50,4 @@ fn directives(verbosity: i8) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_verbosity_is_a_filter() {
-        for verbosity in -4..=4 {
-            let text = directives(verbosity);
-            assert!(text.parse::<Targets>().is_ok(), "{text}");
-        }
-        assert!(directives(0).contains("attache=info"));
-        assert!(directives(1).contains("attache=debug"));
-        assert!(directives(-1).starts_with("warn"));
-    }
-}
+pub(crate) mod tests;

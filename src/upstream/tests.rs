@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::telemetry::tests::Log;
 
 /// A kubeconfig, and what was made of it.
 struct Fixture {
@@ -167,26 +168,13 @@ async fn the_server_is_shown_without_its_password() {
 
 #[tokio::test]
 async fn a_token_that_is_withheld_is_told_once() {
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Log {
-        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(text)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let (log, _guard) = Log::start();
     let server = "http://bob:hunter2@plain.example:8001";
     let made = Fixture::new(server, json!({"token": "hunter3"})).await;
     assert!(!made.upstream.refresh(0).await.unwrap());
     made.write(server, json!({"token": "other", "as": "bob"}));
     assert!(made.upstream.refresh(0).await.unwrap());
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert_eq!(log.matches("no token is sent").count(), 1, "{log}");
     assert!(
         log.contains("http://plain.example:8001") && !log.contains("hunter"),

@@ -1,17 +1,15 @@
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
-use tracing::subscriber::DefaultGuard;
 
 use super::output::{MAX_BYTES, MAX_LINE, MAX_LINES};
 use super::*;
 use crate::actions::ChangedObject;
 use crate::store::diff::KeyChanges;
 use crate::store::{Kind, ObjectRef};
+use crate::telemetry::tests::Log;
 
 /// How long anything may take that is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -68,44 +66,16 @@ async fn run_it(action: &CommandAction) -> Result<Outcome, CommandError> {
     run_with(action, &change()).await
 }
 
-/// What is logged on this thread, as JSON lines.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 impl Log {
-    fn start() -> (Self, DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
     /// The fields of each event.
-    fn events(&self) -> Vec<Value> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let events = text.lines().map(serde_json::from_str::<Value>);
-        events
-            .map(|event| event.unwrap()["fields"].take())
-            .collect()
+    fn fields(&self) -> Vec<Value> {
+        let events = self.events().into_iter();
+        events.map(|mut event| event["fields"].take()).collect()
     }
 
     /// The lines of one stream.
     fn lines(&self, stream: &str) -> Vec<String> {
-        let mut events = self.events();
+        let mut events = self.fields();
         events.retain(|event| event["stream"] == stream);
         let lines = events.iter().map(|event| event["line"].as_str().unwrap());
         lines.map(str::to_owned).collect()
@@ -113,7 +83,7 @@ impl Log {
 
     /// How many lines and bytes the last event says were left out.
     fn dropped(&self) -> (u64, u64) {
-        let events = self.events();
+        let events = self.fields();
         let last = events.last().unwrap();
         assert!(last["message"].as_str().unwrap().contains("not logged"));
         (
@@ -329,8 +299,8 @@ async fn both_outputs_are_logged_by_line_with_the_rule() {
         .unwrap();
     assert_eq!(log.lines("stdout"), ["one", "three", "", "no end"]);
     assert_eq!(log.lines("stderr"), ["two"]);
-    assert_eq!(log.events()[0]["rule"], "onChange[2]");
-    assert_eq!(log.events().len(), 5, "nothing was left out");
+    assert_eq!(log.fields()[0]["rule"], "onChange[2]");
+    assert_eq!(log.fields().len(), 5, "nothing was left out");
 }
 
 #[tokio::test]
@@ -343,7 +313,7 @@ async fn ten_thousand_lines_are_read_and_the_first_ones_logged() {
     assert_eq!(lines[MAX_LINES - 1], format!("line {}", MAX_LINES - 1));
     let bytes: usize = (MAX_LINES..10_000).map(|n| format!("line {n}").len()).sum();
     assert_eq!(log.dropped(), (10_000 - MAX_LINES as u64, bytes as u64));
-    assert_eq!(log.events().len(), MAX_LINES + 1);
+    assert_eq!(log.fields().len(), MAX_LINES + 1);
 }
 
 #[tokio::test]

@@ -146,44 +146,9 @@ async fn is_covered(api: &Api, tools: &Tools, pod: &Pod) -> Result<bool, ApiErro
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use serde_json::Value;
-    use tracing::subscriber::DefaultGuard;
-
+mod tests {
     use super::*;
-
-    /// What is logged on this thread.
-    #[derive(Clone, Default)]
-    pub(in super::super) struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Log {
-        pub(in super::super) fn start() -> (Self, DefaultGuard) {
-            let log = Self::default();
-            let writer = log.clone();
-            let subscriber = tracing_subscriber::fmt()
-                .json()
-                .with_writer(move || writer.clone());
-            (log, tracing::subscriber::set_default(subscriber.finish()))
-        }
-
-        pub(in super::super) fn events(&self) -> Vec<Value> {
-            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-            let events = text.lines().map(serde_json::from_str);
-            events.map(Result::unwrap).collect()
-        }
-    }
-
-    impl std::io::Write for Log {
-        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(text)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::tests::Log;
 
     #[test]
     fn a_refusal_is_told_once_for_each_pod_and_reason() {

@@ -1,6 +1,6 @@
-use super::super::evict::tests::Log;
 use super::*;
 use crate::config::Connection;
+use crate::telemetry::tests::Log;
 use crate::upstream::Upstream;
 
 #[tokio::test(start_paused = true)]
